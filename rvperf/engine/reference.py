@@ -309,4 +309,5 @@ class Reference:
             return lambda pc, x=hart.x, at=value: Num(x[at])
         if name.startswith("fs"):
             return lambda pc, f=hart.f, at=value: Num(f[at])
-        return lambda pc, constant=Num(value): constant
+        constant = Num(value)
+        return lambda pc: constant
