@@ -59,15 +59,19 @@ INSTRUCTIONS, EXTRA_CYCLES, BRANCHES, BRANCH_MISSES, LOADS, STORES = PENDING = t
     HART[name] // 8
     for name in ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
 )
+# What an instruction of a kind adds one to, besides `instructions`.
+COUNTED_BY_KIND_NAMES = {
+    "branch": ("branches",),
+    "load": ("loads",),
+    "fp-load": ("loads",),
+    "load-reserved": ("loads",),
+    "store": ("stores",),
+    "fp-store": ("stores",),
+    "store-conditional": ("stores",),
+    "amo": ("loads", "stores"),
+}
 COUNTED_BY_KIND = {
-    "branch": (BRANCHES,),
-    "load": (LOADS,),
-    "fp-load": (LOADS,),
-    "load-reserved": (LOADS,),
-    "store": (STORES,),
-    "fp-store": (STORES,),
-    "store-conditional": (STORES,),
-    "amo": (LOADS, STORES),
+    kind: tuple(HART[name] // 8 for name in names) for kind, names in COUNTED_BY_KIND_NAMES.items()
 }
 
 MSTATUS_SIE, MSTATUS_MIE, MSTATUS_SPIE, MSTATUS_MPIE = 1 << 1, 1 << 3, 1 << 5, 1 << 7
