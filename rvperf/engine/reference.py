@@ -224,7 +224,7 @@ class Reference:
         self.hart = hart
         self.table = table
         self._effects = Effects(hart)
-        self._prepared: dict[int, Callable[[int], None] | None] = {}
+        self._prepared: dict[int, Callable[[int], None]] = {}
 
     def run(self, budget: int) -> None:
         """Execute `budget` instructions, or fewer if one raises a Trap."""
@@ -237,14 +237,12 @@ class Reference:
         hart = self.hart
         pc = hart.pc
         word = self._fetch(pc)
-        prepared = self._prepared
-        if word in prepared:
-            execute = prepared[word]
-        else:
-            decoded = self.table.decode(word)
-            execute = prepared[word] = self._prepare(decoded) if decoded else None
+        execute = self._prepared.get(word)
         if execute is None:
-            raise Trap(ILLEGAL_INSTRUCTION, word)
+            decoded = self.table.decode(word)
+            if decoded is None:
+                raise Trap(ILLEGAL_INSTRUCTION, word)
+            execute = self._prepared[word] = self._prepare(decoded)
         execute(pc)
 
     def _fetch(self, pc: int) -> int:
@@ -309,4 +307,5 @@ class Reference:
             return lambda pc, x=hart.x, at=value: Num(x[at])
         if name.startswith("fs"):
             return lambda pc, f=hart.f, at=value: Num(f[at])
-        return lambda pc, constant=Num(value): constant
+        constant = Num(value)
+        return lambda pc: constant
