@@ -4,9 +4,10 @@
 CROSS   := riscv64-linux-gnu-
 CC      := $(CROSS)gcc
 START   := ../samples/start.S
-PINNED  := gcc 12.2.0-13, binutils 2.40
+PINNED  := gcc 12.2.0-13, binutils 2.40, glibc 2.36-8cross1
 FOUND   := gcc $(shell $(CC) --version 2>&1 | tr -d '()' | awk 'NR == 1 { print $$3 }'), \
-           binutils $(shell $(CROSS)ld --version 2>&1 | awk 'NR == 1 { print $$NF }')
+           binutils $(shell $(CROSS)ld --version 2>&1 | awk 'NR == 1 { print $$NF }'), \
+           glibc $(shell dpkg-query -W -f '$${Version}' libc6-dev-riscv64-cross 2>&1)
 CFLAGS  := -march=rv64gc -mabi=lp64d -O2 -Wall -Wextra -ffreestanding -fno-builtin \
            -fno-stack-protector -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns \
            -msmall-data-limit=0 -I../samples
