@@ -38,7 +38,7 @@ PROGRAMS = (
     Program("quicksort", "integer", 74, 370),
     Program("sha256", "integer", 183, 920),
     Program("bytecode", "integer", 70, 350),
-    Program("chase", "integer", 2550, 12800),
+    Program("chase", "integer", 40800, 204000),
     Program("matmul", "floating point", 78, 395),
     Program("nbody", "floating point", 1034, 5200),
 )
