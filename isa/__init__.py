@@ -1,1 +1,1 @@
-"""RISC-V, declared: instructions, CSRs, trap causes and privilege modes. No I/O, standard library only."""
+"""RISC-V, declared: instructions, CSRs, trap causes, privilege modes. Standard library only."""

@@ -107,8 +107,9 @@ class Insn:
     """One instruction: its row, its kind, and its meaning.
 
     `body` takes operands by field name (register values as Words, immediates as Words too), `pc`
-    and `next_pc` if it asks for them, `m` if it touches the machine, and `NAME_n` for the number
-    of a register rather than its value. What it returns is written to rd or fd. A compressed
+    and `next_pc` if it asks for them, `m` (an `isa.protocol.Machine`) if it touches the machine,
+    and `NAME_n` for the number in a field as a Python int: of a register rather than its value.
+    What it returns, if not None, is written to rd or fd. A compressed
     instruction has no body: it `expands` to another instruction with `operands` bound to its own
     fields (by name) or to constants.
     """

@@ -137,6 +137,10 @@ class Word:
     def shl(self, amount):
         return self.apply("shl", self, amount)
 
+    def __rlshift__(self, other):
+        """`1 << rs2`: a Python int shifted by a Word."""
+        return self.apply("shl", other, self)
+
     def shr(self, amount):
         return self.apply("shr", self, amount)
 
