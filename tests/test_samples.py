@@ -131,6 +131,34 @@ def test_counts_the_instructions_that_qemu_counts(case, tmp_path):
     assert count in ((expected, expected - 1) if case.signal else (expected,))
 
 
+def counts_of(tmp_path, events, *argv):
+    """The counts of a sample that is expected to end well."""
+    done = rvperf("stat", "-x,", "-e", events, "-o", tmp_path / "counts", "--",
+                  SAMPLES / argv[0], *argv[1:], env=ENV)
+    assert done.returncode == 0, done.stderr
+    return counted((tmp_path / "counts").read_text())
+
+
+def test_page_faults_grow_by_the_pages_touched(tmp_path):
+    few, many = (counts_of(tmp_path, "page-faults", "fault", "pages", n)["page-faults"]
+                 for n in ("100", "400"))
+    assert many - few == 300
+
+
+def test_sorted_data_are_easier_to_predict(tmp_path):
+    unsorted, in_order = (counts_of(tmp_path, "branch-misses:u", "branchsort", order)
+                          ["branch-misses:u"] for order in ("unsorted", "sorted"))
+    assert in_order < unsorted / 5
+
+
+@pytest.mark.parametrize("argv", ["sieve", "fault store", "printf 1000"])
+def test_ten_runs_print_the_same(argv, tmp_path):
+    program, *args = argv.split()
+    runs = [rvperf("stat", "--", SAMPLES / program, *args, env=ENV) for _ in range(10)]
+    assert {(run.stdout, run.stderr, run.returncode) for run in runs} == {
+        (runs[0].stdout, runs[0].stderr, runs[0].returncode)}
+
+
 @pytest.mark.parametrize("directory", ["samples", "bench"])
 def test_rebuilt_programs_are_the_same_bytes(directory, tmp_path):
     toolchain = subprocess.run(["make", "-s", "-C", ROOT / directory, "pinned"],
