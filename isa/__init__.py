@@ -1,1 +1,1 @@
-"""RISC-V, declared: instructions, CSRs, trap causes and privilege modes. Stdlib only, no I/O."""
+"""RISC-V, declared: instructions, CSRs, trap causes, privilege modes. Standard library only."""

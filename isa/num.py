@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isa.words import MASK, Bit, Word
+from isa.words import BINARY, COMPARE, MASK, Bit, Word
 
 MIN = 1 << 63
 
@@ -69,7 +69,8 @@ TRUTHS = {
 
 def number(value) -> int:
     """The int behind a Num, a Truth or a plain int, modulo 2^64."""
-    return (value.value if isinstance(value, Num | Truth) else value) & MASK
+    kind = type(value)
+    return value.value if kind is Num or kind is Truth else value & MASK
 
 
 def _apply(op: str, *operands):
@@ -102,3 +103,18 @@ class Num(Word):
 
     def __repr__(self):
         return f"Num({self.value:#x})"
+
+
+def _direct(op: str):
+    """The operator between two words, without the general `_apply`: most of the time goes here."""
+    compute, kind = (WORDS[op], Num) if op in WORDS else (TRUTHS[op], Truth)
+
+    def operate(self, other):
+        return kind(compute(self.value, other.value if type(other) is Num else other & MASK))
+
+    return operate
+
+
+for _op in (*BINARY, *COMPARE):
+    _name = _op if hasattr(Word, _op) else f"__{_op}__"
+    setattr(Num, _name, _direct(_op))

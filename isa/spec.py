@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from isa.csr import Csr, expand
+
 WIDTHS = {"rm": 3, "csr": 12, "aq": 1, "rl": 1, "pred": 4, "succ": 4, "fm": 4, "uimm5": 5}
 REGISTERS = ("rd", "rs1", "rs2", "rs3", "fd", "fs1", "fs2", "fs3")
 WIDTHS |= {name: 5 for name in REGISTERS} | {f"{name}'": 3 for name in REGISTERS}
@@ -187,12 +189,13 @@ class Decoded:
 
 
 class Extension:
-    """A named set of instructions. A file of `isa/ext` declares one and calls its `insn`."""
+    """A named set of instructions and CSRs. A file of `isa/ext` declares one, and then those."""
 
     def __init__(self, name: str, doc: str):
         self.name = name
         self.doc = doc
         self.insns: list[Insn] = []
+        self.csrs: list[Csr] = []
 
     def insn(self, name: str, row: str, kind: str, *, native: bool = True, unless=None):
         """Declare an instruction; the decorated function is its meaning.
@@ -213,6 +216,10 @@ class Extension:
     def short(self, name: str, row: str, expands: str, *, unless=None, **operands: str | int):
         """Declare a compressed instruction by the instruction that it stands for."""
         self.insns.append(Insn(name, row, "", "", self.name, None, expands, operands, unless or {}))
+
+    def csr(self, name: str, address: int, doc: str, **properties) -> None:
+        """Declare a CSR (`isa.csr.Csr`), or with a name such as `mhpmevent{3..31}` several."""
+        self.csrs += expand(Csr(name, address, doc, **properties))
 
 
 class Table:

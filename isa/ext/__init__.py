@@ -7,16 +7,20 @@ from isa.ext import (
     f,
     i,
     m,
-    priv,
+    machine,
+    sstc,
+    supervisor,
     zawrs,
     zba,
     zbb,
     zbs,
     zicbo,
+    zicntr,
     zicond,
     zicsr,
     zifencei,
     zihintpause,
+    zihpm,
 )
 from isa.spec import Table
 
@@ -36,7 +40,11 @@ EXTENSIONS = (
     zba.EXTENSION,
     zbb.EXTENSION,
     zbs.EXTENSION,
-    priv.EXTENSION,
+    machine.EXTENSION,
+    supervisor.EXTENSION,
+    zicntr.EXTENSION,
+    zihpm.EXTENSION,
+    sstc.EXTENSION,
 )
 
 RV64GC = Table(EXTENSIONS)

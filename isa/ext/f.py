@@ -5,11 +5,13 @@ that does not look so reads as the canonical NaN. Moves, loads and stores carry 
 The parts of a number are integers here; `m` rounds.
 """
 
+from isa.csr import View, bits
 from isa.spec import Extension
 from isa.words import MASK, select
 
 EXTENSION = Extension("F", "Single-precision floating point")
 insn = EXTENSION.insn
+csr = EXTENSION.csr
 RESERVED_RM = {"rm": (5, 6)}
 
 SIGN = {32: 1 << 31, 64: 1 << 63}
@@ -18,6 +20,28 @@ QUIET = {32: 1 << 22, 64: 1 << 51}
 CANONICAL_NAN = {32: 0x7FC00000, 64: 0x7FF80000_00000000}
 SMALLEST_NORMAL = {32: 1 << 23, 64: 1 << 52}
 BOX = MASK ^ 0xFFFFFFFF
+
+
+def float_on(mode, read):
+    """Floating-point state is off, instructions and CSRs, while mstatus.FS is."""
+    return read("mstatus") & 3 << 13 != 0
+
+
+csr(
+    "fflags",
+    0x001,
+    "Accrued exceptions: NV DZ OF UF NX.",
+    view=View("fcsr", 0x1F),
+    visible=float_on,
+)
+csr("frm", 0x002, "Dynamic rounding mode.", view=View("fcsr", 0xE0, shift=5), visible=float_on)
+csr(
+    "fcsr",
+    0x003,
+    "Floating-point control and status.",
+    fields={"frm": bits(7, 5), "fflags": bits(4, 0)},
+    visible=float_on,
+)
 
 
 def box(single):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from isa.num import Num, Truth, number
 from rvperf.machine.ram import Ram
@@ -59,20 +60,37 @@ INSTRUCTIONS, EXTRA_CYCLES, BRANCHES, BRANCH_MISSES, LOADS, STORES = PENDING = t
     HART[name] // 8
     for name in ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
 )
+# What an instruction of a kind adds one to, besides `instructions`.
+COUNTED_BY_KIND_NAMES = {
+    "branch": ("branches",),
+    "load": ("loads",),
+    "fp-load": ("loads",),
+    "load-reserved": ("loads",),
+    "store": ("stores",),
+    "fp-store": ("stores",),
+    "store-conditional": ("stores",),
+    "amo": ("loads", "stores"),
+}
 COUNTED_BY_KIND = {
-    "branch": (BRANCHES,),
-    "load": (LOADS,),
-    "fp-load": (LOADS,),
-    "load-reserved": (LOADS,),
-    "store": (STORES,),
-    "fp-store": (STORES,),
-    "store-conditional": (STORES,),
-    "amo": (LOADS, STORES),
+    kind: tuple(HART[name] // 8 for name in names) for kind, names in COUNTED_BY_KIND_NAMES.items()
 }
 
 MSTATUS_SIE, MSTATUS_MIE, MSTATUS_SPIE, MSTATUS_MPIE = 1 << 1, 1 << 3, 1 << 5, 1 << 7
 MSTATUS_SPP, MSTATUS_FS = 1 << 8, 3 << 13
 MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
+# What `predict` gives for each state of a counter, and a branch that is taken or not.
+PREDICTIONS = [
+    [tuple(map(number, predict(Num(counter), Truth(taken)))) for taken in (False, True)]
+    for counter in range(4)
+]
+
+
+@cache
+def _counted(kind: str) -> tuple[tuple[int, int], ...]:
+    """(field of the state, what to add to it) for an instruction of a kind."""
+    counted = {INSTRUCTIONS: 1, EXTRA_CYCLES: cycles_of(kind) - 1}
+    counted |= dict.fromkeys(COUNTED_BY_KIND.get(kind, ()), 1)
+    return tuple((field, count) for field, count in counted.items() if count)
 
 
 def _word(name: str):
@@ -135,16 +153,12 @@ class Hart:
     def retired(self, kind: str, taken: bool | None = None) -> None:
         """Count one instruction of a kind; `taken` says how a conditional branch went."""
         words = self._words
-        words[INSTRUCTIONS] += 1
-        if extra := cycles_of(kind) - 1:
-            words[EXTRA_CYCLES] += extra
-        for field in COUNTED_BY_KIND.get(kind, ()):
-            words[field] += 1
+        for field, count in _counted(kind):
+            words[field] += count
         if taken is not None:
             at = predictor_index(self.pc)
-            counter, missed = predict(Num(self.predictor[at]), Truth(taken))
-            self.predictor[at] = number(counter)
-            words[BRANCH_MISSES] += number(missed)
+            self.predictor[at], missed = PREDICTIONS[self.predictor[at]][taken]
+            words[BRANCH_MISSES] += missed
 
     def collect(self) -> None:
         """Move what was counted since the last call to the current mode's counts and the clock."""

@@ -37,9 +37,12 @@ def cycles_of(kind: str) -> int:
     return CYCLES_OF.get(kind, 1)
 
 
+PREDICTOR_MASK = 4095
+
+
 def predictor_index(pc: int) -> int:
     """Which 2-bit counter predicts the branch at pc."""
-    return pc >> 1 & 4095
+    return pc >> 1 & PREDICTOR_MASK
 
 
 def predict(counter, taken):
