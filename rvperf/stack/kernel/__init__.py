@@ -98,9 +98,9 @@ class Exit:
 class Kernel:
     """One Linux, with one program started in it.
 
-    `argv` and `env` are what the program gets; `program` is its path if that isn't argv[0]. `cwd` is
-    a directory of the host, `allow_write` names further ones that the guest may write in. Raises
-    LoadError if the program can't be started.
+    `argv` and `env` are what the program gets; `program` is its path if that isn't argv[0]. `cwd`
+    is a directory of the host, `allow_write` names further ones that the guest may write in.
+    Raises LoadError if the program can't be started.
     """
 
     def __init__(
@@ -168,7 +168,6 @@ class Kernel:
         self.sigreturn_page = self.cache.anonymous(4096, "[sigreturn]")
         self.sigreturn_page.users = 1
         self.sigreturn_page.write(0, signals.SIGRETURN_CODE)
-        self.sigreturn_address = 0
 
         here = Place(cwd, status=os.stat(cwd))
         name = program or argv[0]
@@ -176,8 +175,6 @@ class Kernel:
             self, name, [os.fsencode(word) for word in argv],
             [os.fsencode(f"{key}={value}") for key, value in env.items()], here,
         )  # fmt: skip
-        for kind in ("page-faults", "minor-faults"):
-            self.counts[kind] += 0
         process = Process(self.allocate_pid(), None)
         process.limits = dict(LIMITS)
         self.foreground = process.group
@@ -321,7 +318,6 @@ class Kernel:
             self.running_memory = memory
             self.hart.write_csr(SATP, SV39 | memory.root)
             self.hart.sfence_vma()
-        self.sigreturn_address = memory.sigreturn_address
 
     # System calls
 
@@ -350,7 +346,7 @@ class Kernel:
         self.complete(task, result)
 
     def complete(self, task, result):
-        """Ends a system call. None: the handler has set the registers itself (or there are none)."""
+        """Ends a system call. None: the handler has set the registers itself."""
         cost = task.call.cost
         moved = result if cost.bytes_per_instruction and result and result > 0 else 0
         self.charge(cost, moved)
@@ -583,7 +579,6 @@ class Kernel:
         process.exit = (code, signal)
         process.timers.clear()
         process.posix_timers.clear()
-        self.tracepoints["sched:sched_process_exit"] += 0
         for child in process.children:
             child.parent = None
             if child.exit is not None:

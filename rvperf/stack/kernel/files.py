@@ -41,7 +41,7 @@ IN, OUT, ERR, HUP = 1, 4, 8, 16
 
 @dataclass
 class Status:
-    """What stat(2) tells of a file that isn't the host's; times are nanoseconds of emulated time."""
+    """What stat(2) tells of a file that isn't the host's; times are emulated nanoseconds."""
 
     st_mode: int
     st_ino: int = 1

@@ -1,8 +1,8 @@
 """Physical memory as the kernel hands it out: 4 KiB frames by physical page number.
 
-Private pages come from the bottom of RAM upwards and are counted by their mappings. File pages (the
-page cache) come from the top downwards in windows of sixteen and stay until their file is forgotten,
-so whether a frame belongs to a file is one comparison.
+Private pages come from the bottom of RAM upwards and are counted by their mappings. File pages
+(the page cache) come from the top downwards in windows of sixteen and stay until their file is
+forgotten, so whether a frame belongs to a file is one comparison.
 """
 
 PAGE = 4096
@@ -15,7 +15,7 @@ class OutOfMemory(Exception):
 
 
 class Frames:
-    """The allocator. `reserved` bytes at the bottom of RAM are the firmware's and the kernel's own."""
+    """The allocator. The first `reserved` bytes of RAM are the firmware's and the kernel's."""
 
     def __init__(self, ram, reserved):
         self.ram = ram
