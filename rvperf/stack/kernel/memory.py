@@ -475,11 +475,13 @@ class AddressSpace:
             if count:
                 at = self.locate(va, PROT_WRITE)
                 self.view[at : at + count] = data
+                self.frames.wrote(at)
             return
         data = memoryview(data)
         done = 0
         for at, n in self.spans(va, count, PROT_WRITE):
             self.view[at : at + n] = data[done : done + n]
+            self.frames.wrote(at)
             done += n
 
     def spans(self, va, count, access):
