@@ -2,16 +2,17 @@
 
 from rvperf.events.event import Event, format_event
 from rvperf.events.grammar import EventSyntaxError, parse_events
+from rvperf.events.selection import listed
 from rvperf.events.sets import DEFAULT, detailed
-from rvperf.events.table import LISTED, Row
+from rvperf.events.table import Row
 
 __all__ = [
     "DEFAULT",
-    "LISTED",
     "Event",
     "EventSyntaxError",
     "Row",
     "detailed",
     "format_event",
+    "listed",
     "parse_events",
 ]

@@ -142,8 +142,6 @@ def format_event(event: Event) -> str:
     """Text for -e that means this event, under perf's own name for it; its group is left out."""
     modifiers = format_modifiers(event)
     if event.terms or event.kind == "pmu":
-        terms = ",".join(
-            name if value == 1 else f"{name}={value}" for name, value in event.terms
-        )
+        terms = ",".join(name if value == 1 else f"{name}={value}" for name, value in event.terms)
         return f"{event.symbol}/{terms}/{modifiers}"
     return f"{event.symbol}:{modifiers}" if modifiers else event.symbol

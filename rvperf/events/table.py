@@ -216,7 +216,5 @@ LISTED = tuple(
 )
 
 SYMBOLS = {
-    name: row
-    for row in (*HARDWARE_EVENTS, *SOFTWARE_EVENTS, *TOOL_EVENTS)
-    for name in row.names
+    name: row for row in (*HARDWARE_EVENTS, *SOFTWARE_EVENTS, *TOOL_EVENTS) for name in row.names
 }

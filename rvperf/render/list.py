@@ -1,8 +1,7 @@
-"""`perf list`: the events that can be counted, in perf's order and layout."""
+"""`perf list` in perf's layout: a line an event, or their bare names."""
 
 from collections.abc import Iterable
-
-from rvperf.events import LISTED, Row
+from typing import Protocol
 
 TAGS = {
     "hw": "Hardware event",
@@ -11,47 +10,26 @@ TAGS = {
     "cache": "Hardware cache event",
     "tracepoint": "Tracepoint event",
 }
-# What a word selects; any other word is a pattern.
-KINDS = {
-    "hw": ("hw",),
-    "hardware": ("hw",),
-    "sw": ("sw", "tool"),
-    "software": ("sw", "tool"),
-    "cache": ("cache",),
-    "hwcache": ("cache",),
-    "tracepoint": ("tracepoint",),
-    "pmu": (),
-    "sdt": (),
-    "metric": (),
-    "metrics": (),
-    "metricgroup": (),
-    "metricgroups": (),
-}
-HEADER = "\nList of pre-defined events (to be used in -e or -M):\n\n"
 
 
-def selected(words: Iterable[str]) -> list[Row]:
-    """The rows that the words select, each word in turn; every row if there are none."""
-    words = list(words)
-    if not words:
-        return list(LISTED)
-    return [row for word in words for row in LISTED if matches(row, word)]
+class Listed(Protocol):
+    """An event as this page needs it; `names` begins with perf's own symbol."""
+
+    kind: str
+    symbol: str
+    names: tuple[str, ...]
+    doc: str
 
 
-def matches(row: Row, word: str) -> bool:
-    if word in KINDS:
-        return row.kind in KINDS[word]
-    from fnmatch import fnmatchcase
-
-    if ":" in word:
-        return row.kind == "tracepoint" and fnmatchcase(row.symbol, word)
-    return any(fnmatchcase(name, f"*{word}*") for name in row.names)
-
-
-def lines(rows: Iterable[Row]) -> str:
-    return "".join(f"  {' OR '.join(row.names):<50} [{TAGS[row.kind]}]\n" for row in rows)
+def lines(rows: Iterable[Listed], described: bool = False) -> str:
+    """perf's line for each event; with its description below, where perf puts one."""
+    return "".join(
+        f"  {' OR '.join(row.names):<50} [{TAGS[row.kind]}]\n"
+        + (f"       [{row.doc}]\n" if described else "")
+        for row in rows
+    )
 
 
-def names(rows: Iterable[Row]) -> str:
+def names(rows: Iterable[Listed]) -> str:
     """--raw-dump: the names alone on one line, aliases dropped, for shell completion."""
     return "".join(f"{row.symbol} " for row in rows)
