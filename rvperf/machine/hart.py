@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
+from isa import routing
 from isa.causes import Cause, Interrupt
 from isa.csrs import CSR_NUMBERS
 from isa.modes import M, Mode, S, U
 from isa.num import Num, Truth, number
-from isa.routing import FRAMES, INTERRUPT, enter, handler, leave, pending, route
+from isa.routing import FRAMES, INTERRUPT, handler, pending, route
 from rvperf.machine.csrs import PLAIN, CsrFile, bits_of, place_of
 from rvperf.machine.ram import Ram
 from rvperf.machine.state import HART, Block
@@ -36,6 +37,8 @@ SATP_MODE, SATP_PPN = place_of("satp", "MODE"), bits_of("satp", "PPN")
 # The CSRs of a mode's trap frame: epc, cause, tval, tvec.
 FRAME_CSRS = {to: tuple(CSR_NUMBERS[name] for name in frame[:4]) for to, frame in FRAMES.items()}
 FRM_RMM = 4
+# A kernel's calls and returns ask for the same few again and again.
+enter, leave = lru_cache(64)(routing.enter), lru_cache(64)(routing.leave)
 
 PAGE_FAULT = {
     "x": Cause.INSTRUCTION_PAGE_FAULT,
