@@ -298,12 +298,6 @@ def renameat2(task, olddirfd: Int, oldpath, newdirfd: Int, newpath, flags: Uint)
     return 0
 
 
-@syscall(38)
-def renameat(task, olddirfd: Int, oldpath, newdirfd: Int, newpath):
-    """Gives a file another name."""
-    return renameat2(task, olddirfd, oldpath, newdirfd, newpath, 0)
-
-
 @syscall(37)
 def linkat(task, olddirfd: Int, oldpath, newdirfd: Int, newpath, flags: Int):
     """A second name. The file must be writable: a name for it would be a way to write to it."""
