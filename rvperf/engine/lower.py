@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import struct
 
+from isa.spec import Insn
 from rvperf.engine import layout
 from rvperf.engine.layout import ENGINE
 from rvperf.engine.ssa import LIKELY, UNLIKELY, Code, Ssa, SsaBit, bit_text, text_of
@@ -13,6 +14,14 @@ from rvperf.machine.state import HART
 
 DYNAMIC = 7
 NX, NV = 1, 16
+# The CSRs that native code has, by their numbers: the rest is the Python reader's.
+FFLAGS, FRM, FCSR = NATIVE_CSRS = (1, 2, 3)
+# The host's control register: flags IE ZE OE UE PE by bit, which are NV DZ OF UF NX by bit here.
+HOST_FLAGS = ((0, 4), (2, 3), (3, 2), (4, 1), (5, 0))
+HOST_FLAG_BITS = 0x3F
+HOST_DEFAULT = 0x1F80  # all exceptions masked, to nearest
+HOST_ROUNDING = 13  # the place of its rounding mode
+HOST_ROUNDING_OF = 0b10_01_11_00  # two bits for each of RNE RTZ RDN RUP
 CANONICAL_NAN = {32: 0x7FC00000, 64: 0x7FF8000000000000}
 INFINITY = {32: 0xFF << 23, 64: 0x7FF << 52}
 TYPE = {32: "float", 64: "double"}
@@ -20,6 +29,16 @@ SUFFIX = {32: "f32", 64: "f64"}
 ROUND_TO_INTEGRAL = {0: "roundeven", 1: "trunc", 2: "floor", 3: "ceil", DYNAMIC: "nearbyint"}
 STRICT = 'metadata !"fpexcept.strict"'
 ROUNDED = 'metadata !"round.dynamic"'
+
+
+def is_native(insn: Insn, operands: dict[str, int]) -> bool:
+    """Whether native code executes an instruction with these operands."""
+    return insn.native or insn.kind == "csr" and operands["csr"] in NATIVE_CSRS
+
+
+def needs_floats(kind: str) -> bool:
+    """Whether an instruction of a kind is floating point's, fcsr included."""
+    return kind.startswith("fp-") or kind == "csr"
 
 
 def double_literal(value: float) -> str:
@@ -127,6 +146,56 @@ class Native:
         """Accrue flags (a word) that the host's unit has not seen."""
         pointer = self.field("fflags")
         self.code.store(pointer, self.code.load(pointer) | flags)
+
+    def host_control(self) -> Ssa:
+        """The host's control and status register."""
+        pointer = self.field("mxcsr")
+        self.code.call("void", "llvm.x86.sse.stmxcsr", f"ptr {pointer}")
+        return self.code.load(pointer, 32)
+
+    def set_host_control(self, value) -> None:
+        """Write the host's control and status register."""
+        pointer = self.field("mxcsr")
+        self.code.store(pointer, value, 32)
+        self.code.call("void", "llvm.x86.sse.ldmxcsr", f"ptr {pointer}")
+
+    def host_control_for(self, frm) -> Ssa:
+        """The host's register for rounding mode frm (0 to 3), with no flags raised."""
+        rounding = Ssa(self.code, HOST_ROUNDING_OF).shr(frm.shl(1)) & 3
+        return rounding.shl(HOST_ROUNDING) | HOST_DEFAULT
+
+    def host_flags(self) -> Ssa:
+        """The flags that the host's unit has accrued, as fflags has them."""
+        control, flags = self.host_control(), Ssa(self.code, 0)
+        for host, guest in HOST_FLAGS:
+            flags = flags | (control.shr(host) & 1).shl(guest)
+        return flags
+
+    def read_csr(self, csr) -> Ssa:
+        number = csr.ref
+        frm = self.read_field("frm")
+        if number == FRM:
+            return frm
+        fflags = self.read_field("fflags") | self.host_flags()
+        return fflags if number == FFLAGS else frm.shl(5) | fflags
+
+    def write_csr(self, csr, value) -> None:
+        code, number = self.code, csr.ref
+        frm = self.read_field("frm")
+        if number != FFLAGS:
+            frm = value.shr(5 if number == FCSR else 0) & 7
+            slow, on = code.fresh("slow"), code.fresh("on")
+            code.branch(frm.uge(4), slow, on, UNLIKELY)
+            code.start(slow)
+            self.give_up()  # a mode that the host's unit doesn't have
+            code.start(on)
+            code.store(self.field("frm"), frm)
+        if number == FRM:
+            flags = self.host_control() & HOST_FLAG_BITS
+            self.set_host_control(self.host_control_for(frm) | flags)
+            return
+        code.store(self.field("fflags"), value & 31)
+        self.set_host_control(self.host_control_for(frm))
 
     def _operand(self, fmt: int, word) -> str:
         if fmt == 64:
