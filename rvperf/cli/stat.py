@@ -230,7 +230,7 @@ def check(options, command) -> None:
     if not command:
         raise Usage("\n", None)
     if command[0] in ("record", "report"):
-        message = f" Error: stat {command[0]}: perf has it, rvperf doesn't have it yet"
+        message = f" Error: rvperf doesn't have perf's `stat {command[0]}' yet"
         raise Usage(f"{message} (./{command[0]} runs a program of that name)\n\n")
 
 
@@ -314,43 +314,55 @@ def mean_and_deviation(values) -> tuple[float, float]:
     return average, math.sqrt(variance / n)
 
 
-def open_output(options):
-    """Where the counts go. Raises OSError."""
-    if options["output"] is not None:
-        output = open(options["output"], "a" if options["append"] else "w")
-    elif options["log_fd"]:
-        output = os.fdopen(options["log_fd"], "a" if options["append"] else "w", closefd=False)
-    else:
-        return os.fdopen(os.dup(2), "w")
-    from time import ctime
+class Output:
+    """Where the counts go. Nothing is written before there are counts, and nothing that goes wrong
+    here hides how the program ended."""
 
-    output.write(f"# started on {ctime()}\n\n")
-    return output
+    def __init__(self, stream, header: str = "", name: str | None = None):
+        self.stream, self.header, self.name = stream, header, name
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self.stream.close()
+        except OSError:
+            pass  # write() has already told
+
+    def write(self, block: str) -> bool:
+        """Whether the block has arrived. If its file can't take it, stderr gets it, and why."""
+        try:
+            self.stream.write(self.header + block)
+            self.stream.flush()
+            self.header = ""
+            return True
+        except OSError as error:
+            if self.name is None:
+                return True  # it was stderr: perf, too, says nothing and goes on
+            tell(f"failed to write {self.name}: {error.strerror}\n{block}")
+            return False
+
+
+def open_output(options) -> Output:
+    """Raises OSError."""
+    mode = "a" if options["append"] else "w"
+    if options["output"] is not None:
+        from time import ctime
+
+        stream = open(options["output"], mode)
+        return Output(stream, f"# started on {ctime()}\n\n", options["output"])
+    if options["log_fd"]:
+        descriptor = os.dup(options["log_fd"])
+        return Output(os.fdopen(descriptor, mode), name=f"log-fd {options['log_fd']}")
+    return Output(os.fdopen(os.dup(2), "w"))
 
 
 def show(options, result, output) -> bool:
-    """Print the counts; on stderr, with the reason, if their file can't take them."""
+    """Print the counts; whether they have arrived."""
     if options["quiet"]:
         return True
-    block = formatted(options, result, output.isatty())
-    try:
-        output.write(block)
-        output.flush()
-        return True
-    except OSError as error:
-        discard(output)
-        if options["output"] is not None or options["log_fd"]:
-            where = options["output"] if options["output"] is not None else "the log"
-            tell(f"failed to write {where}: {error.strerror}\n{block}")
-        return False
-
-
-def discard(output) -> None:
-    """Drop what a failed write left in the buffer, so that closing doesn't fail again."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, output.fileno())
-    os.close(nowhere)
-    output.flush()
+    return output.write(formatted(options, result, output.stream.isatty()))
 
 
 def tell(text: str) -> None:
