@@ -1,0 +1,1 @@
+"""RISC-V, declared: instructions, CSRs, trap causes, privilege modes. Standard library only."""

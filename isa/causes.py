@@ -1,0 +1,46 @@
+"""What a trap can be caused by, with the manual's names (privileged manual 3.1.15)."""
+
+from enum import IntEnum
+
+
+class Cause(IntEnum):
+    """Synchronous exceptions."""
+
+    INSTRUCTION_ADDRESS_MISALIGNED = 0
+    INSTRUCTION_ACCESS_FAULT = 1
+    ILLEGAL_INSTRUCTION = 2
+    BREAKPOINT = 3
+    LOAD_ADDRESS_MISALIGNED = 4
+    LOAD_ACCESS_FAULT = 5
+    STORE_ADDRESS_MISALIGNED = 6  # stores and AMOs, here and below
+    STORE_ACCESS_FAULT = 7
+    ENVIRONMENT_CALL_FROM_U = 8
+    ENVIRONMENT_CALL_FROM_S = 9
+    ENVIRONMENT_CALL_FROM_M = 11
+    INSTRUCTION_PAGE_FAULT = 12
+    LOAD_PAGE_FAULT = 13
+    STORE_PAGE_FAULT = 15
+
+
+class Interrupt(IntEnum):
+    """Interrupts, by their bit in mip and mie."""
+
+    SUPERVISOR_SOFTWARE = 1
+    MACHINE_SOFTWARE = 3
+    SUPERVISOR_TIMER = 5
+    MACHINE_TIMER = 7
+    SUPERVISOR_EXTERNAL = 9
+    MACHINE_EXTERNAL = 11
+    COUNTER_OVERFLOW = 13  # local counter overflow, LCOFI (Sscofpmf)
+
+
+# Which goes first when several are pending for one mode (privileged manual 3.1.9, Sscofpmf 17.3).
+PRIORITY = (
+    Interrupt.MACHINE_EXTERNAL,
+    Interrupt.MACHINE_SOFTWARE,
+    Interrupt.MACHINE_TIMER,
+    Interrupt.SUPERVISOR_EXTERNAL,
+    Interrupt.SUPERVISOR_SOFTWARE,
+    Interrupt.SUPERVISOR_TIMER,
+    Interrupt.COUNTER_OVERFLOW,
+)

@@ -1,0 +1,152 @@
+"""How a control and status register is declared.
+
+A CSR is a name, an address, its fields, and who may see it. The address tells the least mode that
+may access it and whether it is read-only (privileged manual 2.1); `visible` adds what further
+bits decide. Bits outside of fields read as zero. A write keeps what is legal of it: bits without a
+field and fields with one value don't change, and a field with a list of legal values keeps its old
+one when given another. `view` makes a CSR a window on a part of another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+Read = Callable[[str], int]
+
+
+@dataclass(frozen=True)
+class CsrField:
+    """Bits high..low of a CSR. With `value` they always read so; `legal` lists what they may be.
+
+    Those not `writable` are set by the machine alone.
+    """
+
+    high: int
+    low: int
+    value: int | None = None
+    legal: tuple[int, ...] | None = None
+    writable: bool = True
+
+    @property
+    def mask(self) -> int:
+        """The field's bits in the register."""
+        return (1 << self.high + 1) - (1 << self.low)
+
+    def of(self, register: int) -> int:
+        """The field's value in a register's value."""
+        return (register & self.mask) >> self.low
+
+
+def bits(high: int, low: int | None = None, **properties) -> CsrField:
+    """A field: `bits(8)`, `bits(12, 11, legal=(0, 1, 3))`, `bits(33, 32, value=2)`."""
+    return CsrField(high, high if low is None else low, **properties)
+
+
+@dataclass(frozen=True)
+class View:
+    """A window on the bits `mask` of CSR `of`, moved down by `shift`.
+
+    `writable` are the bits that can be written through it (all of `mask` unless given), and
+    `gate` names a CSR whose zeros hide bits.
+    """
+
+    of: str
+    mask: int = (1 << 64) - 1
+    shift: int = 0
+    writable: int | None = None
+    gate: str | None = None
+
+    def open(self, mask: int, read: Read) -> int:
+        """The part of mask that the gate lets through."""
+        return mask & read(self.gate) if self.gate else mask
+
+
+def always(mode: int, read: Read) -> bool:
+    """The CSR is visible to every mode that its address admits."""
+    return True
+
+
+@dataclass(frozen=True)
+class Csr:
+    """One control and status register."""
+
+    name: str
+    address: int
+    doc: str
+    fields: Mapping[str, CsrField] = field(default_factory=dict)
+    reset: int = 0
+    view: View | None = None
+    visible: Callable[[int, Read], bool] = always
+    derive: Callable[[int], int] = lambda value: value  # from the fields written, the whole value
+    whole: bool = False  # an illegal value in one field keeps the write from changing any
+
+    @property
+    def mode(self) -> int:
+        """The least privileged mode that may access it."""
+        return self.address >> 8 & 3
+
+    @property
+    def read_only(self) -> bool:
+        """Whether every write is illegal."""
+        return self.address >> 10 == 3
+
+    @cached_property
+    def constant(self) -> int:
+        """The bits of fields that always read the same."""
+        return sum(f.value << f.low for f in self.fields.values() if f.value is not None)
+
+    @cached_property
+    def write_mask(self) -> int:
+        """The bits that a write may change."""
+        return sum(f.mask for f in self.fields.values() if f.value is None and f.writable)
+
+    def permits(self, mode: int, write: bool, read: Read) -> bool:
+        """Whether an instruction in `mode` may access it; else it is illegal. `read` gives CSRs."""
+        if mode < self.mode or (write and self.read_only):
+            return False
+        return self.visible(mode, read)
+
+    def legalize(self, old: int, new: int) -> int:
+        """What the CSR holds after `new` is written over `old`. Not for views."""
+        value = old & ~self.write_mask | new & self.write_mask
+        for f in self.fields.values():
+            if f.legal is not None and f.of(new) not in f.legal:
+                if self.whole:
+                    return old
+                value = value & ~f.mask | old & f.mask
+        return self.derive(value | self.constant)
+
+    def initial(self) -> int:
+        """Its value after reset."""
+        return self.derive(self.reset | self.constant)
+
+    def read(self, read: Read) -> int:
+        """The value of a view, given the CSRs' values by name."""
+        view = self.view
+        return (read(view.of) & view.open(view.mask, read)) >> view.shift
+
+    def write(self, new: int, read: Read) -> int:
+        """What to write to `view.of` so that this view gets the value `new`."""
+        view = self.view
+        mask = view.open(view.mask if view.writable is None else view.writable, read)
+        return read(view.of) & ~mask | new << view.shift & mask
+
+
+def expand(csr: Csr) -> Iterator[Csr]:
+    """The CSRs that a name such as `mhpmevent{3..31}` stands for, at rising addresses.
+
+    With a third number (`pmpcfg{0..14..2}`) the numbers and addresses rise by that step.
+    """
+    found = re.search(r"\{(\d+)\.\.(\d+)(?:\.\.(\d+))?\}", csr.name)
+    if not found:
+        yield csr
+        return
+    first, last, step = int(found[1]), int(found[2]), int(found[3] or 1)
+    for n in range(first, last + 1, step):
+        name, of = csr.name.replace(found[0], str(n)), csr.view
+        if of:
+            of = replace(of, of=of.of.replace(found[0], str(n)))
+        yield replace(csr, name=name, address=csr.address + n - first, view=of)

@@ -1,0 +1,638 @@
+"""Tier 0: the native interpreter. Every instruction of the table becomes one function.
+
+A function does its instruction and ends in a tail call through the next decoded entry, with the
+state pointer, the entry, pc and the remaining budget in registers. Entries are filled on first
+execution by a native decoder made from the same rows. Whatever is rare leaves to Python.
+"""
+
+from __future__ import annotations
+
+from isa.spec import Insn, Table
+from rvperf.engine import layout
+from rvperf.engine.layout import (
+    ENGINE,
+    ENTRIES,
+    ENTRY,
+    ENTRY_1,
+    ENTRY_2,
+    ENTRY_3,
+    ENTRY_D,
+    ENTRY_IMM,
+)
+from rvperf.engine.lower import ATTRIBUTES, Native, function_text
+from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
+from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
+from rvperf.machine.state import HART, SINK
+from rvperf.machine.timing import PREDICTOR_MASK, cycles_of, predict
+
+CONVENTION = "preserve_nonecc"
+PARAMETERS = "ptr %state, ptr %entry, i64 %pc, i64 %budget"
+SIGNATURE = f"hidden {CONVENTION} i64 @{{name}}({PARAMETERS})"
+SLOTS = {"rd": ENTRY_D, "fd": ENTRY_D, "rs1": ENTRY_1, "fs1": ENTRY_1, "rs2": ENTRY_2}
+SLOTS |= {"fs2": ENTRY_2, "rs3": ENTRY_3, "fs3": ENTRY_3}
+IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5")
+# Handlers before those of instructions, in the table's order.
+SPECIAL = ("undecoded", "reader", "enter_region", "crossing", "resync", "resume")
+FP_KINDS = "fp-"
+
+
+def handlers(table: Table) -> list[tuple[str, Insn | None, int]]:
+    """Tier 0's functions in the order of their indices: (name, instruction, its length)."""
+    found = [(name, None, 0) for name in SPECIAL]
+    short = {insn.expands for insn in table.insns if insn.expands}
+    for insn in table.insns:
+        if insn.body and insn.native:
+            found.append((f"{insn.name}/4", insn, 4))
+            if insn.name in short:
+                found.append((f"{insn.name}/2", insn, 2))
+    return found
+
+
+class Interpreted(Native):
+    """`m` in a function of tier 0: registers lie in the state."""
+
+    def __init__(self, name: str):
+        super().__init__(Code(name))
+        self.pc = Ssa(self.code, "%pc")
+        self.budget = Ssa(self.code, "%budget")
+        self.length = 4
+        self.kind = ""
+
+    def text(self) -> str:
+        return function_text(self.code, SIGNATURE.format(name=f'"{self.code.name}"'))
+
+    # Ways out. Each ends the block.
+
+    def tail(self, function: str, entry: str = "%entry", pc=None, budget=None) -> None:
+        """Go on in another function: a name with its sigil."""
+        pc = (self.pc if pc is None else pc).text
+        budget = (self.budget if budget is None else budget).text
+        self.code.put(
+            f"%r{self.code.fresh()} = musttail call {CONVENTION} i64 {function}"
+            f"(ptr %state, ptr {entry}, i64 {pc}, i64 {budget})"
+        )
+        self.code.put(f"ret i64 {self.code.lines[-1].split()[0]}")
+
+    def leave(self, reason: int, pc=None, budget=None) -> None:
+        """Return to Python."""
+        code = self.code
+        code.store(self.field("pc"), self.pc if pc is None else pc)
+        code.store(self.field("budget"), self.budget if budget is None else budget)
+        code.put(f"ret i64 {reason}")
+
+    def give_up(self) -> None:
+        self.tail("@reader")
+
+    def missed(self, addr, access) -> None:
+        self.code.store(self.field("miss"), addr)
+        self.tail("@missed_load" if access == layout.TLB_LOAD else "@missed_store")
+
+    def unless_budget_is_spent(self) -> None:
+        """Leave here if no further instruction may retire."""
+        code = self.code
+        spent, on = code.fresh("spent"), code.fresh("on")
+        code.branch(self.budget == 0, spent, on, UNLIKELY)
+        code.start(spent)
+        self.tail("@spent")
+        code.start(on)
+
+    # The instruction in hand.
+
+    def operand(self, name: str) -> Ssa:
+        """The value of a body's parameter."""
+        code = self.code
+        if name == "pc":
+            return self.pc
+        if name == "next_pc":
+            return self.pc + self.length
+        if name in IMMEDIATES:
+            value = code.value(f"load i32, ptr {code.address('%entry', ENTRY_IMM)}, align 4")
+            return Ssa(code, code.value(f"sext i32 {value} to i64"))
+        return code.load(self.register(name))
+
+    def register(self, name: str) -> str:
+        """A pointer to the register that an operand names."""
+        code = self.code
+        number = code.load(code.address("%entry", SLOTS[name]), 8)
+        file = HART["f" if name.startswith("f") else "x"]
+        return code.address("%state", number.shl(3) + file)
+
+    def jump(self, target, when=None) -> None:
+        code = self.code
+        if when is None:
+            self.jumped = target if isinstance(target, Ssa) else Ssa(code, target)
+            return
+        self.predict(when)
+        taken, on = code.fresh("taken"), code.fresh("on")
+        code.branch(when, taken, on)
+        code.start(taken)
+        self.arrive(target)
+        code.start(on)
+
+    def predict(self, when) -> None:
+        """Let the branch predictor see how the branch at pc went."""
+        code = self.code
+        index = self.pc.shr(1) & PREDICTOR_MASK
+        pointer = code.address(self.field("predictor"), index)
+        counter, missed = predict(code.load(pointer, 8), when)
+        code.store(pointer, counter, 8)
+        self.bump("branch_misses", missed.word())
+
+    def count(self) -> None:
+        """Count the instruction by its kind; that it is one, the budget says."""
+        if extra := cycles_of(self.kind) - 1:
+            self.bump("extra_cycles", extra)
+        for field in COUNTED_BY_KIND_NAMES.get(self.kind, ()):
+            self.bump(field, 1)
+
+    def arrive(self, target) -> None:
+        """Retire a jump and go on at target; backward jumps, calls and the like count as heat."""
+        code = self.code
+        self.count()
+        budget = self.budget - 1
+        entry_of, miss = code.fresh("known"), code.fresh("unknown")
+        slot = fetch_slot(self, target)
+        tag = code.load(code.address(slot, layout.FETCH_TAG))
+        code.branch(tag == (target & ~0xFFF), entry_of, miss, LIKELY)
+        code.start(miss)
+        self.tail("@resync", pc=target, budget=budget)
+        code.start(entry_of)
+        page = code.value(f"load ptr, ptr {code.address(slot, layout.FETCH_DECODED)}, align 8")
+        heat, on = code.fresh("heat"), code.fresh("go")
+        if self.kind == "branch":
+            code.branch(target.ult(self.pc), heat, on)
+        else:
+            code.goto(heat)
+        code.start(heat)
+        warm(self, page, target, budget)
+        code.goto(on)
+        code.start(on)
+        dispatch(self, page, target, budget)
+
+
+def fetch_slot(m: Interpreted, pc) -> str:
+    """A pointer to the entry of the fetch TLB that pc may have."""
+    offset = pc.shr(7) & ((layout.FETCH_ENTRIES - 1) * layout.FETCH_ENTRY)
+    return m.code.address(m.field("fetch"), offset)
+
+
+def warm(m: Interpreted, page: str, pc, budget) -> None:
+    """Count a jump to pc; leave once, when it becomes hot."""
+    code = m.code
+    pointer = code.address(page, (pc & 0xFFE) + layout.PAGE_JUMPS)
+    jumps = code.value(f"load i16, ptr {pointer}, align 2")
+    more = code.value(f"add i16 {jumps}, 1")
+    code.put(f"store i16 {more}, ptr {pointer}, align 2")
+    threshold = code.value(f"load i16, ptr {m.field('threshold')}, align 8")
+    hot, on = code.fresh("hot"), code.fresh("on")
+    reached = SsaBit(code, code.value(f"icmp eq i16 {more}, {threshold}"))
+    code.branch(reached, hot, on, UNLIKELY)
+    code.start(hot)
+    m.leave(layout.HOT, pc=pc, budget=budget)
+    code.start(on)
+
+
+def dispatch(m: Interpreted, page: str, pc, budget) -> None:
+    """Go on at pc, whose page is decoded at `page`."""
+    code = m.code
+    entry = code.address(page, (pc & 0xFFE).shl(3))
+    function = code.value(f"load ptr, ptr {entry}, align 8")
+    m.tail(function, entry, pc, budget)
+
+
+def instruction(name: str, insn: Insn, length: int) -> Interpreted:
+    """The function of one instruction."""
+    m = Interpreted(name)
+    code = m.code
+    m.length, m.kind, m.jumped = length, insn.kind, None
+    m.unless_budget_is_spent()
+    if insn.kind.startswith(FP_KINDS):
+        slow, on = code.fresh("slow"), code.fresh("on")
+        code.branch(m.read_field("fp_slow") != 0, slow, on, UNLIKELY)
+        code.start(slow)
+        m.give_up()
+        code.start(on)
+    given = {name: m if name == "m" else m.operand(name) for name in insn.parameters}
+    value = insn.body(**given)
+    if value is not None and insn.writes:
+        pointer = m.register(insn.writes)
+        if isinstance(value, Ssa) and value.double is not None:
+            code.put(f"store double {value.double}, ptr {pointer}, align 8")
+        else:
+            code.store(pointer, value)
+    if m.jumped is not None:
+        m.arrive(m.jumped)
+        return m
+    m.count()
+    entry = code.address("%entry", length * (ENTRY // 2))
+    function = code.value(f"load ptr, ptr {entry}, align 8")
+    m.tail(function, entry, m.pc + length, m.budget - 1)
+    return m
+
+
+# What is not an instruction.
+
+
+def leaving(name: str, reason: int) -> Interpreted:
+    """Return to Python for a reason."""
+    m = Interpreted(name)
+    m.leave(reason)
+    return m
+
+
+def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
+    """Translate va in U- or S-mode by Sv39, or as it is without translation: (ok, page).
+
+    `ok` is not 0 if it succeeded. `needed` are the PTE bits that the access asks for. What
+    depends on SUM, MXR or MPRV is left to Python.
+    """
+    code = m.code
+    done, failed, bare = code.fresh("done"), code.fresh("failed"), code.fresh("bare")
+    paged, checked = code.fresh("paged"), code.fresh("checked")
+    satp, mode = m.read_field("satp"), m.read_field("mode")
+    code.branch(m.read_field("access") != 0, failed, checked, UNLIKELY)
+    code.start(checked)
+    code.branch((satp.shr(60) == 0) | (mode == 3), bare, paged, UNLIKELY)
+
+    code.start(paged)
+    table_first = satp.shl(20).shr(8)  # the PPN, times the size of a page
+    canonical = code.fresh("canonical")
+    code.branch(va.sext(39) == va, canonical, failed, LIKELY)
+    code.start(canonical)
+    table = table_first
+    leaves = []
+    for level in (2, 1, 0):
+        pointer = physical(m, table + (va.shr(12 + 9 * level) & 511).shl(3), failed)
+        pte = code.load(pointer)
+        leaf, inner = code.fresh("leaf"), code.fresh("inner")
+        code.branch((pte & 0b1010) != 0, leaf, inner, LIKELY if level == 0 else "")
+        code.start(leaf)
+        user = mode == 0
+        wanted = needed | 0x41  # A and V
+        asked = (pte & (wanted | 0x10)) == (user.word().shl(4) | wanted)
+        ppn = pte.shl(10).shr(20)
+        low = (1 << 9 * level) - 1
+        good = asked & (ppn & low == 0) & (pte.shr(54) == 0)
+        page = (ppn | va.shr(12) & low).shl(12)
+        leaves.append((page, good, code.block))
+        code.goto(f"{done}.pte")
+        code.start(inner)
+        valid = code.fresh("valid")
+        code.branch((pte & 0b111) == 1, valid, failed, LIKELY)
+        code.start(valid)
+        table = pte.shl(10).shr(20).shl(12)
+    code.goto(failed)
+
+    code.start(f"{done}.pte")
+    pages = ", ".join(f"[ {page.text}, %{block} ]" for page, _, block in leaves)
+    goods = ", ".join(f"[ {good.ref}, %{block} ]" for _, good, block in leaves)
+    page = code.value(f"phi i64 {pages}")
+    good = code.value(f"phi i1 {goods}")
+    code.branch(SsaBit(code, good), f"{done}.in", failed, LIKELY)
+    code.start(bare)
+    identity = va & ~0xFFF
+    code.goto(f"{done}.in")
+    code.start(f"{done}.in")
+    page = Ssa(code, code.value(f"phi i64 [ {page}, %{done}.pte ], [ {identity.text}, %{bare} ]"))
+    physical(m, page, failed)
+    code.goto(done)
+    success = code.block
+    code.start(failed)
+    code.goto(f"{done}.end")
+    code.start(done)
+    code.goto(f"{done}.end")
+    code.start(f"{done}.end")
+    del success
+    ok = code.value(f"phi i64 [ 1, %{done} ], [ 0, %{failed} ]")
+    out = code.value(f"phi i64 [ {page.text}, %{done} ], [ 0, %{failed} ]")
+    return Ssa(code, ok), Ssa(code, out)
+
+
+def physical(m: Interpreted, pa, otherwise: str) -> str:
+    """A pointer to the RAM at pa; goes to a block if there is none."""
+    code = m.code
+    offset = pa - m.read_field("ram_base")
+    inside = code.fresh("ram")
+    code.branch(offset.ult(m.read_field("ram_size")), inside, otherwise, LIKELY)
+    code.start(inside)
+    ram = code.value(f"load ptr, ptr {m.field('ram')}, align 8")
+    return code.address(ram, offset)
+
+
+def missed(name: str, access: int, needed: int) -> Interpreted:
+    """Fill the TLB for the access at `miss` and do the instruction again, or leave it to Python."""
+    m = Interpreted(name)
+    code = m.code
+    va = m.read_field("miss")
+    offset = va.shr(7) & ((layout.TLB_ENTRIES - 1) * layout.TLB_ENTRY)
+    slot = code.address(m.field("tlb"), offset)
+    reader, fill, plain = code.fresh("reader"), code.fresh("fill"), code.fresh("plain")
+    # A mapping that is there already: the access is misaligned, and Python's.
+    there = code.load(code.address(slot, access)) == (va & ~0xFFF)
+    code.branch(there, reader, fill, UNLIKELY)
+    code.start(reader)
+    m.give_up()
+    code.start(fill)
+    ok, page = walk(m, va, needed)
+    code.branch(ok != 0, plain, reader, LIKELY)
+    code.start(plain)
+    index = (page - m.read_field("ram_base")).shr(12)
+    if access == layout.TLB_STORE:
+        # Stores to pages with decoded instructions always go through Python.
+        flags = code.value(f"load ptr, ptr {m.field('code')}, align 8")
+        clean = code.fresh("clean")
+        code.branch(code.load(code.address(flags, index), 8) == 0, clean, reader, LIKELY)
+        code.start(clean)
+    ram = code.value(f"load i64, ptr {m.field('ram')}, align 8")
+    host = Ssa(code, ram) + index.shl(12)
+    # The entry may hold another page for the other kind of access: drop that first.
+    other = layout.TLB_STORE if access == layout.TLB_LOAD else layout.TLB_LOAD
+    kept = code.load(code.address(slot, other))
+    keeps = kept == (va & ~0xFFF)
+    code.store(code.address(slot, other), keeps.apply("select", keeps, kept, layout.NO_TAG))
+    code.store(code.address(slot, layout.TLB_ADDEND), host - (va & ~0xFFF))
+    code.store(code.address(slot, access), va & ~0xFFF)
+    function = code.value("load ptr, ptr %entry, align 8")
+    m.tail(function)
+    return m
+
+
+def resync(name: str, in_region: bool) -> Interpreted:
+    """Go on at pc from anywhere: find its page's decoded entries, filling the fetch TLB.
+
+    With `in_region` a compiled region may be entered, and arriving counts as heat; without, one
+    instruction is interpreted first, so that whoever could not do it gets past it.
+    """
+    m = Interpreted(name)
+    code = m.code
+    pc = m.pc
+    slot = fetch_slot(m, pc)
+    found, search = code.fresh("found"), code.fresh("search")
+    tag = code.load(code.address(slot, layout.FETCH_TAG))
+    code.branch(tag == (pc & ~0xFFF), found, search, LIKELY)
+    code.start(search)
+    ok, page = walk(m, pc, 0x8)
+    mapped, fetch, ready = code.fresh("mapped"), code.fresh("fetch"), code.fresh("ready")
+    code.branch(ok != 0, mapped, fetch, LIKELY)
+    code.start(mapped)
+    index = (page - m.read_field("ram_base")).shr(12)
+    pages = code.value(f"load ptr, ptr {m.field('decoded')}, align 8")
+    decoded = code.load(code.address(pages, index.shl(3)))
+    code.branch(decoded != 0, ready, fetch, LIKELY)
+    code.start(fetch)
+    m.leave(layout.FETCH)
+    code.start(ready)
+    ram = code.value(f"load i64, ptr {m.field('ram')}, align 8")
+    code.store(code.address(slot, layout.FETCH_BYTES), Ssa(code, ram) + index.shl(12))
+    code.store(code.address(slot, layout.FETCH_DECODED), decoded)
+    code.store(code.address(slot, layout.FETCH_TAG), pc & ~0xFFF)
+    code.goto(found)
+    code.start(found)
+    page = code.value(f"load ptr, ptr {code.address(slot, layout.FETCH_DECODED)}, align 8")
+    if in_region:
+        warm(m, page, pc, m.budget)
+        dispatch(m, page, pc, m.budget)
+        return m
+    original(m, page)
+    return m
+
+
+def original(m: Interpreted, page: str) -> None:
+    """Interpret the instruction at pc, whether or not a region starts there."""
+    code, pc = m.code, m.pc
+    index = code.load(code.address(page, (pc & 0xFFE) + layout.PAGE_HANDLERS), 16)
+    table = code.value(f"load ptr, ptr {m.field('handlers')}, align 8")
+    function = code.value(f"load ptr, ptr {code.address(table, index.shl(3))}, align 8")
+    m.tail(function, code.address(page, (pc & 0xFFE).shl(3)))
+
+
+def page_of_entry(m: Interpreted) -> str:
+    """The decoded page that %entry lies in."""
+    return m.code.address("%entry", 0 - (m.pc & 0xFFE).shl(3))
+
+
+def enter_region(name: str) -> Interpreted:
+    """What an entry calls where a region starts: the region, or Python if it is not in the jump
+    cache of this address space."""
+    m = Interpreted(name)
+    code = m.code
+    hit, miss = code.fresh("hit"), code.fresh("miss")
+    function = jump_cache(m, m.pc, hit, miss)
+    code.start(hit)
+    m.tail(function)
+    code.start(miss)
+    m.leave(layout.HOT)
+    return m
+
+
+def jump_cache(m: Native, pc, hit: str, miss: str) -> str:
+    """Look pc up in the jump cache: goes to `hit` with the function returned, or to `miss`."""
+    code = m.code
+    cache = code.value(f"load ptr, ptr {m.field('jumps')}, align 8")
+    slot = code.address(cache, pc.shl(3) & ((layout.JUMP_ENTRIES - 1) * layout.JUMP_ENTRY))
+    function = code.value(f"load ptr, ptr {code.address(slot, 8)}, align 8")
+    code.branch(code.load(slot) == pc, hit, miss, LIKELY)
+    return function
+
+
+def undecoded(name: str, crossing: bool) -> Interpreted:
+    """Read the instruction at pc and set its entry, then execute it.
+
+    An instruction that crosses into the next page is read anew each time (`crossing`) into a
+    scratch entry, because the next page has a life of its own.
+    """
+    m = Interpreted(name)
+    code, pc = m.code, m.pc
+    slot = fetch_slot(m, pc)
+    known, lost = code.fresh("known"), code.fresh("lost")
+    tag = code.load(code.address(slot, layout.FETCH_TAG))
+    code.branch(tag == (pc & ~0xFFF), known, lost, LIKELY)
+    code.start(lost)
+    m.tail("@resync" if not crossing else "@resume")
+    code.start(known)
+    bytes_ = code.value(f"load ptr, ptr {code.address(slot, layout.FETCH_BYTES)}, align 8")
+    here = code.address(bytes_, pc & 0xFFE)
+    low = code.load(here, 16)
+    if crossing:
+        ok, page = walk(m, pc + 2, 0x8)
+        mapped, unmapped = code.fresh("mapped"), code.fresh("unmapped")
+        code.branch(ok != 0, mapped, unmapped, LIKELY)
+        code.start(unmapped)
+        m.give_up()
+        code.start(mapped)
+        index = page - m.read_field("ram_base")
+        ram = code.value(f"load ptr, ptr {m.field('ram')}, align 8")
+        high = code.load(code.address(ram, index), 16)
+        scratch = m.field("scratch")
+        decode_call(m, low | high.shl(16), scratch)
+        function = code.value(f"load ptr, ptr {scratch}, align 8")
+        m.tail(function, scratch)
+        return m
+    short, long, word = code.fresh("short"), code.fresh("long"), code.fresh("word")
+    code.branch((low & 3) == 3, long, short)
+    code.start(long)
+    whole, crosses = code.fresh("whole"), code.fresh("crosses")
+    code.branch((pc & 0xFFE) == 0xFFE, crosses, whole, UNLIKELY)
+    code.start(crosses)
+    table = code.value(f"load ptr, ptr {m.field('handlers')}, align 8")
+    function = code.load(code.address(table, 8 * SPECIAL.index("crossing")))
+    code.store("%entry", function)
+    remember(m, Ssa(code, SPECIAL.index("crossing")))
+    m.tail("@crossing")
+    code.start(whole)
+    full = low | code.load(code.address(here, 2), 16).shl(16)
+    code.goto(word)
+    code.start(short)
+    code.goto(word)
+    code.start(word)
+    bits = code.value(f"phi i64 [ {full.text}, %{whole} ], [ {low.text}, %{short} ]")
+    remember(m, decode_call(m, Ssa(code, bits), "%entry"))
+    function = code.value("load ptr, ptr %entry, align 8")
+    m.tail(function)
+    return m
+
+
+def remember(m: Interpreted, index: Ssa) -> None:
+    """Note which handler the entry in hand has."""
+    code = m.code
+    at = code.address(page_of_entry(m), (m.pc & 0xFFE) + layout.PAGE_HANDLERS)
+    code.store(at, index, 16)
+
+
+def decode_call(m: Interpreted, word: Ssa, entry: str) -> Ssa:
+    """Decode a word into an entry; the index of its handler."""
+    code = m.code
+    table = code.value(f"load ptr, ptr {m.field('handlers')}, align 8")
+    index = code.value(f"call i64 @decode(i64 {word.text}, ptr {entry}, ptr {table})")
+    return Ssa(code, index)
+
+
+def decoder(table: Table) -> str:
+    """The native decoder: `i64 @decode(word, entry, handlers)`, from the rows of the table."""
+    code = Code("decode")
+    word = Ssa(code, "%word")
+    listed = enumerate(handlers(table))
+    index_of = {(insn.name, length): n for n, (_, insn, length) in listed if insn}
+    results = []
+
+    def fill(function_index: int, fields: dict) -> None:
+        for name, value in fields.items():
+            if name in SLOTS:
+                if name == "rd":
+                    zero = value == 0
+                    value = zero.apply("select", zero, SINK, value)
+                code.store(code.address("%entry", SLOTS[name]), value, 8)
+            elif name in IMMEDIATES:
+                low = code.value(f"trunc i64 {value.text} to i32")
+                code.put(f"store i32 {low}, ptr {code.address('%entry', ENTRY_IMM)}, align 4")
+        results.append(f"[ {function_index}, %{code.block} ]")
+        code.goto("done")
+
+    def value_of(field) -> Ssa:
+        value = Ssa(code, 0)
+        for piece in field.pieces:
+            part = word.shr(piece.at) & ((1 << piece.width) - 1)
+            value = value | part.shl(piece.to)
+        if field.name.endswith("'"):
+            return value + 8
+        return value.sext(field.width) if field.signed else value
+
+    lengths = {2: 0xE003, 4: 0x7F}
+    for length, group in lengths.items():
+        code.start(f"length{length}") if length == 4 else None
+        if length == 2:
+            code.branch((word & 3) == 3, "length4", "length2", "")
+            code.start("length2")
+        members: dict[int, list[Insn]] = {}
+        ordered = sorted(table.insns, key=lambda insn: -insn.mask.bit_count())
+        for insn in ordered:
+            if insn.length == length:
+                members.setdefault(insn.match & group, []).append(insn)
+        cases = " ".join(f"i64 {key}, label %g{length}_{key}" for key in members)
+        code.put(f"switch i64 {(word & group).text}, label %illegal [ {cases} ]")
+        for key, insns in members.items():
+            code.start(f"g{length}_{key}")
+            for insn in insns:
+                matches = (word & insn.mask) == insn.match
+                for name, values in insn.unless.items():
+                    for value in values:
+                        matches = matches & (value_of(insn.fields[name]) != value)
+                yes, no = code.fresh("is"), code.fresh("not")
+                code.branch(matches, yes, no)
+                code.start(yes)
+                meant = table[insn.expands] if insn.expands else insn
+                values = {name: value_of(field) for name, field in insn.fields.items()}
+                if insn.expands:
+                    values = {
+                        name: values[bound] if isinstance(bound, str) else Ssa(code, bound)
+                        for name, bound in insn.operands.items()
+                    }
+                index = index_of.get((meant.name, length), SPECIAL.index("reader"))
+                fill(index, values)
+                code.start(no)
+            code.goto("illegal")
+    code.start("illegal")
+    results.append(f"[ {SPECIAL.index('reader')}, %illegal ]")
+    code.goto("done")
+    code.start("done")
+    index = Ssa(code, code.value(f"phi i64 {', '.join(results)}"))
+    function = code.load(code.address("%handlers", index.shl(3)))
+    code.store("%entry", function)
+    code.put(f"ret i64 {index.text}")
+    return function_text(code, "internal i64 @decode(i64 %word, ptr %entry, ptr %handlers)")
+
+
+def run_function() -> str:
+    """`i64 run(state)`: what Python calls. Makes the host's floating-point unit the guest's."""
+    m = Interpreted("run")
+    code = m.code
+    mxcsr = code.value("alloca i32, align 4")
+    rounding = m.read_field("frm") & 3
+    # frm RNE RTZ RDN RUP is the host's RC 0 3 1 2.
+    control = Ssa(code, 0b10_01_11_00).shr(rounding.shl(1)) & 3
+    code.store(mxcsr, control.shl(13) | 0x1F80, 32)
+    code.call("void", "llvm.x86.sse.ldmxcsr", f"ptr {mxcsr}")
+    pc, budget = m.read_field("pc"), m.read_field("budget")
+    result = code.value(
+        f"call {CONVENTION} i64 @resume(ptr %state, ptr null, i64 {pc.text}, i64 {budget.text})"
+    )
+    code.call("void", "llvm.x86.sse.stmxcsr", f"ptr {mxcsr}")
+    bits = code.load(mxcsr, 32)
+    flags = Ssa(code, 0)
+    for host, guest in ((0, 4), (2, 3), (3, 2), (4, 1), (5, 0)):  # IE ZE OE UE PE, NV DZ OF UF NX
+        flags = flags | (bits.shr(host) & 1).shl(guest)
+    m.raise_flags(flags)
+    code.put(f"store i32 {0x1F80}, ptr {mxcsr}")
+    code.call("void", "llvm.x86.sse.ldmxcsr", f"ptr {mxcsr}")
+    code.put(f"ret i64 {result}")
+    declared.update(code.declared)
+    return function_text(code, "i64 @run(ptr %state)")
+
+
+declared: set[str] = set()
+
+
+def module(table: Table) -> str:
+    """Tier 0 as an LLVM module: `run`, and the functions that `handlers` lists, by their names."""
+    declared.clear()
+    listed = handlers(table)
+    functions = [
+        leaving("reader", layout.READER),
+        leaving("spent", layout.BUDGET),
+        missed("missed_load", layout.TLB_LOAD, 0x2),
+        missed("missed_store", layout.TLB_STORE, 0x84),
+        resync("resync", True),
+        resync("resume", False),
+        enter_region("enter_region"),
+        undecoded("undecoded", False),
+        undecoded("crossing", True),
+    ]
+    functions += [instruction(name, insn, length) for name, insn, length in listed if insn]
+    text = [decoder(table), run_function()]
+    for m in functions:
+        declared.update(m.code.declared)
+        text.append(m.text())
+    return "\n".join([*sorted(declared), *text, ATTRIBUTES, METADATA])
+
+
+__all__ = ["ENGINE", "ENTRIES", "handlers", "module"]

@@ -1,0 +1,54 @@
+"""What native code keeps beside the hart's state, and where.
+
+One block holds it all, so that one register reaches everything: the hart's fields (machine.state),
+then the engine's. Decoded pages lie in a pool of their own.
+"""
+
+from __future__ import annotations
+
+from rvperf.machine.state import HART, Layout
+
+# The software TLB of data accesses: tag for loads, tag for stores, what to add to an address to
+# reach it in this process. A tag is the page's address, or NO_TAG.
+TLB_ENTRIES = 4096
+TLB_ENTRY = 32
+TLB_LOAD, TLB_STORE, TLB_ADDEND = 0, 8, 16
+NO_TAG = (1 << 64) - 1
+
+# The fetch TLB: tag, decoded entries of the page, and the page's bytes in this process.
+FETCH_ENTRIES = 4096
+FETCH_ENTRY = 32
+FETCH_TAG, FETCH_DECODED, FETCH_BYTES = 0, 8, 16
+
+# The jump cache: pc of a compiled region, and its function.
+JUMP_ENTRIES = 1 << 16
+JUMP_ENTRY = 16
+
+# A decoded instruction, one for each halfword of a page, and two that lead out at its end.
+ENTRY = 16
+ENTRY_FUNCTION, ENTRY_IMM, ENTRY_D, ENTRY_1, ENTRY_2, ENTRY_3 = 0, 8, 12, 13, 14, 15
+ENTRIES = 2048 + 2
+# A decoded page: its entries; which handler each one has (0: none yet); how often it was jumped to.
+PAGE_HANDLERS = ENTRIES * ENTRY
+PAGE_JUMPS = PAGE_HANDLERS + 2 * 2052
+DECODED_PAGE = -(-(PAGE_JUMPS + 2 * 2052) // 64) * 64
+
+ENGINE = Layout(HART.size)
+ENGINE.words("budget")  # instructions that may still retire
+ENGINE.words("threshold")  # jumps to an address until it is reported hot
+ENGINE.words("miss")  # the address of the access that missed the TLB
+ENGINE.words("ram")  # where RAM lies in this process, its physical address, its size
+ENGINE.words("ram_base")
+ENGINE.words("ram_size")
+ENGINE.words("code")  # a byte for each page of RAM: has decoded instructions
+ENGINE.words("decoded")  # a pointer for each page of RAM: its decoded page, or null
+ENGINE.words("handlers")  # the table of tier 0's functions
+ENGINE.words("jumps")  # the jump cache
+ENGINE.words("resync")  # tier 0: go on at pc, in a region if there is one
+ENGINE.words("resume")  # tier 0: execute one instruction at pc, then go on
+ENGINE.bytes("scratch", 3 * ENTRY, 64)  # a decoded instruction that crosses a page
+ENGINE.bytes("fetch", FETCH_ENTRIES * FETCH_ENTRY, 64)
+ENGINE.bytes("tlb", TLB_ENTRIES * TLB_ENTRY, 64)
+
+# Why native code returned.
+BUDGET, READER, FETCH, HOT = 0, 1, 2, 3

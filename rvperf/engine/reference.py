@@ -1,0 +1,311 @@
+"""The reference engine: the instruction table executed in plain Python, one instruction at a time.
+
+It is slow and plainly right, and so the oracle of the native engine, which also leaves to it the
+instructions that only the machine model can execute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from isa import softfloat
+from isa.ext import RV64GC
+from isa.num import MASK, Num, Truth, number, signed
+from isa.spec import Decoded, Table
+from rvperf.machine.hart import Hart
+from rvperf.machine.traps import Trap
+
+U, S, M = 0, 1, 3
+ILLEGAL_INSTRUCTION, BREAKPOINT, LOAD_MISALIGNED, STORE_MISALIGNED, ECALL_FROM_U = 2, 3, 4, 6, 8
+MSTATUS, MENVCFG, SENVCFG = 0x300, 0x30A, 0x10A
+MSTATUS_FS, MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 3 << 13, 1 << 20, 1 << 21, 1 << 22
+CACHE_BLOCK = 64
+# The fields of menvcfg and senvcfg that let less privileged modes use a cache-block operation.
+ENVCFG_CBIE, ENVCFG_CBCFE, ENVCFG_CBZE = 3 << 4, 1 << 6, 1 << 7
+CACHE_BLOCK_ENABLE = {
+    "inval": ENVCFG_CBIE,
+    "clean": ENVCFG_CBCFE,
+    "flush": ENVCFG_CBCFE,
+    "zero": ENVCFG_CBZE,
+}
+
+
+class Effects:
+    """A hart as semantic bodies see it (`isa.protocol.Machine`), acting at once.
+
+    `word` and `next_pc` are of the instruction in hand; `taken` is how its branch went. An effect
+    that must follow the instruction's retirement is left in `after`.
+    """
+
+    def __init__(self, hart: Hart):
+        self.hart = hart
+        self.word = 0
+        self.next_pc = 0
+        self.taken: bool | None = None
+        self.after: Callable[[], None] | None = None
+
+    def jump(self, target, when=None):
+        if when is None:
+            self.next_pc = number(target)
+            return
+        self.taken = when.value
+        if when.value:
+            self.next_pc = number(target)
+
+    # Memory.
+
+    def load(self, addr, size):
+        return Num(self.hart.load(addr.value, size))
+
+    def store(self, addr, size, value):
+        self.hart.store(addr.value, size, number(value))
+
+    def load_reserved(self, addr, size):
+        addr = self._aligned(addr, size, LOAD_MISALIGNED)
+        value = self.hart.load(addr, size)
+        self.hart.reservation = addr
+        return Num(value)
+
+    def store_conditional(self, addr, size, value):
+        addr = self._aligned(addr, size, STORE_MISALIGNED)
+        reserved = self.hart.reservation == addr
+        if reserved:
+            self.hart.store(addr, size, number(value))
+        self.hart.reservation = None
+        return Num(not reserved)
+
+    def amo(self, addr, size, change):
+        addr = self._aligned(addr, size, STORE_MISALIGNED)
+        # An AMO that may not load reports a store's exception too, so only "w" is asked for.
+        pa = self.hart.translate(addr, "w")
+        old = Num(self.hart.ram.load(pa, size))
+        self.hart.ram.store(pa, size, number(change(old)))
+        return old
+
+    def _aligned(self, addr, size: int, cause: int) -> int:
+        if addr.value % size:
+            raise Trap(cause, addr.value)
+        return addr.value
+
+    def cache_block(self, addr, operation):
+        enable = CACHE_BLOCK_ENABLE[operation]
+        mode = self.hart.mode
+        enabled = mode == M or self.hart.csr_value(MENVCFG) & enable
+        if mode == U:
+            enabled = enabled and self.hart.csr_value(SENVCFG) & enable
+        if not enabled:
+            self.illegal()
+        if operation == "zero":
+            pa = self.hart.translate(addr.value, "w")
+            self.hart.ram.write(pa & -CACHE_BLOCK, bytes(CACHE_BLOCK))
+            return
+        # Memory is coherent, so nothing is left to do if the block may be accessed at all.
+        try:
+            self.hart.translate(addr.value, "r")
+        except Trap:
+            self.hart.translate(addr.value, "w")
+
+    def fence_i(self):
+        self.hart.fence_i()
+
+    def wait_on_reservation(self, short):
+        """No other hart could take the reservation away, and the wait may end for any reason."""
+
+    # Floating point.
+
+    def _rounding(self, rm) -> int:
+        rm = number(rm)
+        if rm == softfloat.DYNAMIC:
+            rm = self.hart.frm
+        if rm > softfloat.RMM:
+            self.illegal()
+        return rm
+
+    def _accrue(self, result):
+        value, flags = result
+        if flags:
+            self.hart.fflags |= flags
+        return value
+
+    def fadd(self, fmt, a, b, rm):
+        return Num(self._accrue(softfloat.add(fmt, number(a), number(b), self._rounding(rm))))
+
+    def fsub(self, fmt, a, b, rm):
+        return Num(self._accrue(softfloat.sub(fmt, number(a), number(b), self._rounding(rm))))
+
+    def fmul(self, fmt, a, b, rm):
+        return Num(self._accrue(softfloat.mul(fmt, number(a), number(b), self._rounding(rm))))
+
+    def fdiv(self, fmt, a, b, rm):
+        return Num(self._accrue(softfloat.div(fmt, number(a), number(b), self._rounding(rm))))
+
+    def fsqrt(self, fmt, a, rm):
+        return Num(self._accrue(softfloat.sqrt(fmt, number(a), self._rounding(rm))))
+
+    def ffma(self, fmt, a, b, c, rm):
+        rm = self._rounding(rm)
+        return Num(self._accrue(softfloat.fused(fmt, number(a), number(b), number(c), rm)))
+
+    def feq(self, fmt, a, b):
+        return Truth(self._accrue(softfloat.equal(fmt, number(a), number(b))))
+
+    def flt(self, fmt, a, b):
+        return Truth(self._accrue(softfloat.less(fmt, number(a), number(b))))
+
+    def fle(self, fmt, a, b):
+        return Truth(self._accrue(softfloat.less_or_equal(fmt, number(a), number(b))))
+
+    def f_to_int(self, fmt, a, bits, signed, rm):
+        rm = self._rounding(rm)
+        value = self._accrue(softfloat.to_int(fmt, number(a), bits, signed, rm))
+        return Num(value).sext(bits)
+
+    def int_to_f(self, fmt, a, bits, signed, rm):
+        value = _integer(number(a), bits, signed)
+        return Num(self._accrue(softfloat.from_int(fmt, value, self._rounding(rm))))
+
+    def f_to_f(self, to_fmt, from_fmt, a, rm):
+        rm = self._rounding(rm)
+        return Num(self._accrue(softfloat.convert(to_fmt, from_fmt, number(a), rm)))
+
+    # What only the machine model can do.
+
+    def read_csr(self, csr):
+        return Num(self.hart.read_csr(number(csr)))
+
+    def write_csr(self, csr, value):
+        self.hart.write_csr(number(csr), number(value))
+
+    def ecall(self):
+        raise Trap(ECALL_FROM_U + self.hart.mode)
+
+    def ebreak(self):
+        raise Trap(BREAKPOINT, self.hart.pc)
+
+    def mret(self):
+        self._privileged(M)
+        self._return(self.hart.mret)
+
+    def sret(self):
+        self._privileged(S, MSTATUS_TSR)
+        self._return(self.hart.sret)
+
+    def wfi(self):
+        self._privileged(S, MSTATUS_TW)
+        self.after = self.hart.wfi
+
+    def sfence_vma(self, va, asid, has_va, has_asid):
+        self._privileged(S, MSTATUS_TVM)
+        self.hart.sfence_vma(number(va) if has_va else None, number(asid) if has_asid else None)
+
+    def _privileged(self, lowest: int, barred_by: int = 0) -> None:
+        """Illegal below a mode, and in S-mode where a bit of mstatus bars it."""
+        mode = self.hart.mode
+        if mode < lowest or (mode == S and self.hart.csr_value(MSTATUS) & barred_by):
+            self.illegal()
+
+    def _return(self, leave: Callable[[], None]) -> None:
+        """Retire in the mode that executed the instruction, then leave it."""
+        self.after = leave
+
+    def illegal(self):
+        """Raise illegal instruction."""
+        raise Trap(ILLEGAL_INSTRUCTION, self.word)
+
+
+def _integer(value: int, bits: int, is_signed: bool) -> int:
+    return signed(value, bits) if is_signed else value & ((1 << bits) - 1)
+
+
+class Reference:
+    """Executes a hart's instructions by the definitions in `table`."""
+
+    def __init__(self, hart: Hart, table: Table = RV64GC):
+        self.hart = hart
+        self.table = table
+        self._effects = Effects(hart)
+        self._prepared: dict[int, Callable[[int], None]] = {}
+
+    def run(self, budget: int) -> None:
+        """Execute `budget` instructions, or fewer if one raises a Trap."""
+        step = self.step
+        for _ in range(budget):
+            step()
+
+    def step(self) -> None:
+        """Execute the instruction at pc. A Trap leaves the hart as it was."""
+        hart = self.hart
+        pc = hart.pc
+        word = self._fetch(pc)
+        execute = self._prepared.get(word)
+        if execute is None:
+            decoded = self.table.decode(word)
+            if decoded is None:
+                raise Trap(ILLEGAL_INSTRUCTION, word)
+            execute = self._prepared[word] = self._prepare(decoded)
+        execute(pc)
+
+    def _fetch(self, pc: int) -> int:
+        """The 16 or 32 bits of the instruction at pc."""
+        hart = self.hart
+        pa = hart.translate(pc, "x")
+        if pc & 0xFFF <= 0xFFC:
+            word = hart.ram.load(pa, 4)
+            return word if word & 3 == 3 else word & 0xFFFF
+        word = hart.ram.load(pa, 2)
+        if word & 3 == 3:  # the rest lies in the next page
+            word |= hart.ram.load(hart.translate(pc + 2 & MASK, "x"), 2) << 16
+        return word
+
+    def _prepare(self, decoded: Decoded) -> Callable[[int], None]:
+        """A function of pc that executes the instruction; its operands are looked up once, here."""
+        hart, effects = self.hart, self._effects
+        insn, length, word = decoded.insn, decoded.length, decoded.word
+        body, kind = insn.body, insn.kind
+        readers = [self._reader(name, decoded) for name in insn.parameters]
+        is_float = insn.extension in ("F", "D")
+        destination = decoded.operands.get(insn.writes or "")
+        registers = hart.f if insn.writes == "fd" else hart.x
+        if insn.writes == "rd" and destination == 0:
+            destination = None
+
+        def execute(pc: int) -> None:
+            effects.word = word
+            effects.next_pc = pc + length & MASK
+            effects.taken = None
+            if is_float and hart.fp_slow and not hart.csr_value(MSTATUS) & MSTATUS_FS:
+                effects.illegal()
+            try:
+                value = body(*[read(pc) for read in readers])
+            except Trap as trap:
+                if trap.cause == ILLEGAL_INSTRUCTION:
+                    trap.tval = word
+                raise
+            if destination is not None and value is not None:
+                registers[destination] = number(value)
+            hart.retired(kind, effects.taken)
+            hart.pc = effects.next_pc
+            if effects.after:
+                finish, effects.after = effects.after, None
+                finish()
+
+        return execute
+
+    def _reader(self, name: str, decoded: Decoded) -> Callable[[int], object]:
+        """What gives a body's parameter, as a function of pc."""
+        hart = self.hart
+        if name == "m":
+            return lambda pc, m=self._effects: m
+        if name == "pc":
+            return Num
+        if name == "next_pc":
+            return lambda pc, length=decoded.length: Num(pc + length)
+        if name.endswith("_n"):
+            return lambda pc, value=decoded.operands[name[:-2]]: value
+        value = decoded.operands[name]
+        if name.startswith("rs"):
+            return lambda pc, x=hart.x, at=value: Num(x[at])
+        if name.startswith("fs"):
+            return lambda pc, f=hart.f, at=value: Num(f[at])
+        constant = Num(value)
+        return lambda pc: constant

@@ -1,0 +1,1 @@
+"""What hardware does: hart state, CSRs, traps, physical memory, translation and the clock."""

@@ -1,0 +1,12 @@
+"""A synchronous exception on its way to the mode that takes it."""
+
+from __future__ import annotations
+
+
+class Trap(Exception):
+    """The instruction at pc did not complete: `cause` as in mcause/scause, `tval` as in mtval."""
+
+    def __init__(self, cause: int, tval: int = 0):
+        super().__init__(f"cause {cause}, tval {tval:#x}")
+        self.cause = cause
+        self.tval = tval
