@@ -9,7 +9,7 @@ import pytest
 
 from rvperf.render import stat as render
 from rvperf.results import Count, Exit, StatResult
-from tests import stock_perf
+from tests.oracles import perf
 
 MS = 1_000_000
 
@@ -208,7 +208,7 @@ def events(request):
 
 
 def counted(events, *options):
-    result, printed = stock_perf.stat(events, *options)
+    result, printed = perf.stat(events, *options)
     if events is HARDWARE and not all(c.counted and c.enabled == c.running for c in result.counts):
         pytest.skip("no hardware events here")  # nor in most virtual machines, CI's among them
     return result, printed
