@@ -4,6 +4,8 @@
 import os
 import sys
 
+import rvperf
+
 PROGRAM = "rvperf"
 
 # Name: its module here, and what the list of commands says of it (perf's own words).
@@ -59,9 +61,7 @@ def run(words: list[str]) -> int:
     if first == "help":
         return help_on(rest)
     if first == "version":
-        from rvperf import __version__
-
-        print(f"{PROGRAM} version {__version__}")
+        print(f"{PROGRAM} version {rvperf.__version__}")
         return 0
     if first in COMMANDS:
         return command(first).run(rest)

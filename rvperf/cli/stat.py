@@ -9,6 +9,7 @@ from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
 from rvperf.cli.syntax import syntax_error
 from rvperf.events import DEFAULT, Event, EventSyntaxError, detailed, parse_events
 from rvperf.render import stat as render
+from rvperf.render.signals import INTERRUPT, signal_name
 from rvperf.results import Count, StatResult
 
 SYNOPSIS = "rvperf stat [<options>] [<command>]"
@@ -122,46 +123,6 @@ OPTIONS = (
     ),
 )
 
-SIGNALS = dict(
-    enumerate(
-        (
-            "Hangup",
-            "Interrupt",
-            "Quit",
-            "Illegal instruction",
-            "Trace/breakpoint trap",
-            "Aborted",
-            "Bus error",
-            "Floating point exception",
-            "Killed",
-            "User defined signal 1",
-            "Segmentation fault",
-            "User defined signal 2",
-            "Broken pipe",
-            "Alarm clock",
-            "Terminated",
-            "Stack fault",
-            "Child exited",
-            "Continued",
-            "Stopped (signal)",
-            "Stopped",
-            "Stopped (tty input)",
-            "Stopped (tty output)",
-            "Urgent I/O condition",
-            "CPU time limit exceeded",
-            "File size limit exceeded",
-            "Virtual timer expired",
-            "Profiling timer expired",
-            "Window changed",
-            "I/O possible",
-            "Power failure",
-            "Bad system call",
-        ),
-        start=1,
-    )
-)
-"""riscv64 Linux's signals in glibc's words (psignal(3)), which perf prints."""
-
 
 def run(words: list[str]) -> int:
     try:
@@ -174,9 +135,11 @@ def run(words: list[str]) -> int:
     try:
         output = open_output(options)
     except OSError as error:
-        what = "failed to create output file" if options["output"] else "Failed opening logfd"
-        sys.stderr.write(f"{what}: {error.strerror}\n")
-        return FAILED_STATUS if options["output"] else INVALID_STATUS
+        if options["output"] is not None:
+            sys.stderr.write(f"failed to create output file: {error.strerror}\n")
+            return FAILED_STATUS
+        sys.stderr.write(f"Failed opening logfd: {error.strerror}\n")
+        return INVALID_STATUS
     with output:
         return measure_and_show(options, tuple(command), events, output)
 
@@ -192,8 +155,7 @@ def measure_and_show(options, command, events, output) -> int:
             sys.stderr.write(f"[ perf stat: executing run #{len(results) + 1} ... ]\n")
         result = measure(options, command, events)
         if result.exit.signal is not None:
-            name = SIGNALS.get(result.exit.signal, f"Unknown signal {result.exit.signal}")
-            sys.stderr.write(f"{command[0]}: {name}\n")
+            sys.stderr.write(f"{command[0]}: {signal_name(result.exit.signal)}\n")
         if options["verbose"]:
             sys.stderr.write(render.raw(result))
         results.append(result)
@@ -205,9 +167,6 @@ def measure_and_show(options, command, events, output) -> int:
     if options["repeat"] and not show(options, mean(results), output):
         return FAILED_STATUS
     return status
-
-
-INTERRUPT = 2
 
 
 def check(options, command) -> None:
