@@ -50,6 +50,7 @@ class Regions:
         self.pending: set[int] = set()
         self.hopeless: set[int] = set()
         self.spaces: dict[int, Space] = {}
+        self.space = Space()
         self.worker: Worker | None = None
 
     def attach(self, engine) -> None:
@@ -188,11 +189,14 @@ class Regions:
         heads.clear()
 
     def unmapped(self, va: int | None) -> None:
-        """Translations of this space changed: at one page, or anywhere."""
+        """Translations of the hart's space changed: at one page, or anywhere."""
+        space = self.spaces.get(self.engine.hart.satp)
+        if space is None:
+            return
         if va is None:
-            self._remove(self.space, set(self.space.heads))
-        elif heads := self.space.by_page.get(va >> 12):
-            self._remove(self.space, heads)
+            self._remove(space, set(space.heads))
+        elif heads := space.by_page.get(va >> 12):
+            self._remove(space, heads)
 
     def written(self, frame: int) -> None:
         """Code in a RAM page was written to."""
