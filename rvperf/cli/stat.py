@@ -2,10 +2,10 @@
 
 import math
 import os
-import sys
 from dataclasses import replace
 
 from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
+from rvperf.cli.streams import tell
 from rvperf.cli.syntax import syntax_error
 from rvperf.events import DEFAULT, Event, EventSyntaxError, detailed, parse_events
 from rvperf.render import stat as render
@@ -129,16 +129,16 @@ def run(words: list[str]) -> int:
         options, command = parse(OPTIONS, words)
         check(options, command)
     except Usage as mistake:
-        sys.stderr.write(mistake.message + usage(SYNOPSIS, OPTIONS, mistake.about))
+        tell(mistake.message + usage(SYNOPSIS, OPTIONS, mistake.about))
         return mistake.status
     events = wanted(options)
     try:
         output = open_output(options)
     except OSError as error:
         if options["output"] is not None:
-            sys.stderr.write(f"failed to create output file: {error.strerror}\n")
+            tell(f"failed to create output file: {error.strerror}\n")
             return FAILED_STATUS
-        sys.stderr.write(f"Failed opening logfd: {error.strerror}\n")
+        tell(f"Failed opening logfd: {error.strerror}\n")
         return INVALID_STATUS
     with output:
         return measure_and_show(options, tuple(command), events, output)
@@ -148,16 +148,16 @@ def measure_and_show(options, command, events, output) -> int:
     if options["verbose"]:
         for event in events:
             if not event.countable:
-                sys.stderr.write(f"Warning:\n{event.name} event is not supported by the kernel.\n")
+                tell(f"Warning:\n{event.name} event is not supported by the kernel.\n")
     results = []
     while not options["repeat"] or len(results) < options["repeat"]:
         if options["repeat"] != 1 and options["verbose"]:
-            sys.stderr.write(f"[ perf stat: executing run #{len(results) + 1} ... ]\n")
+            tell(f"[ perf stat: executing run #{len(results) + 1} ... ]\n")
         result = measure(options, command, events)
         if result.exit.signal is not None:
-            sys.stderr.write(f"{command[0]}: {signal_name(result.exit.signal)}\n")
+            tell(f"{command[0]}: {signal_name(result.exit.signal)}\n")
         if options["verbose"]:
-            sys.stderr.write(render.raw(result))
+            tell(render.raw(result))
         results.append(result)
         if not options["repeat"]:  # forever: each run shows itself
             show(options, result, output)
@@ -314,7 +314,10 @@ def open_output(options) -> Output:
     if options["log_fd"]:
         descriptor = os.dup(options["log_fd"])
         return Output(os.fdopen(descriptor, mode), name=f"log-fd {options['log_fd']}")
-    return Output(os.fdopen(os.dup(2), "w"))
+    try:
+        return Output(os.fdopen(os.dup(2), "w"))
+    except OSError:
+        return Output(open(os.devnull, "w"))  # started with stderr closed
 
 
 def show(options, result, output) -> bool:
@@ -322,14 +325,6 @@ def show(options, result, output) -> bool:
     if options["quiet"]:
         return True
     return output.write(formatted(options, result, output.stream.isatty()))
-
-
-def tell(text: str) -> None:
-    try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    except OSError:
-        pass  # nobody is left to tell
 
 
 def formatted(options, result, terminal: bool) -> str:

@@ -100,3 +100,26 @@ def test_starts_in_a_fifth_of_a_second(words):
         return time.perf_counter() - start
 
     assert min(seconds() for _ in range(5)) < 0.2
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "list", "help stat"])
+def test_standard_output_on_a_full_disk(words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*RVPERF, *words.split()], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    expected = "write failure on standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    "words, status", [("list", 0), ("stat -e nosuch x", 129), ("nosuch", 1), ("stat", 129)]
+)
+def test_closed_and_full_streams_change_no_exit_status(redirection, words, status):
+    if words == "list" and redirection.startswith(">"):
+        status = 1
+    line = f"exec {RVPERF[0]} -m rvperf.cli {words} {redirection}"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True)
+    assert done.returncode == status
+    assert "Traceback" not in done.stdout + done.stderr
