@@ -42,6 +42,10 @@ SLOTS |= {"fs2": ENTRY_2, "rs3": ENTRY_3, "fs3": ENTRY_3}
 IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5")
 # Handlers before those of instructions, in the table's order.
 SPECIAL = ("undecoded", "reader", "enter_region", "crossing", "resync", "resume")
+# Bits of a page table entry that an access needs besides V and A. W without R is reserved.
+PTE_R, PTE_W = 1 << 1, 1 << 2
+LOAD_NEEDS, STORE_NEEDS, FETCH_NEEDS = PTE_R, PTE_R | PTE_W | 1 << 7, 1 << 3
+PTE_POINTER = 0b111 | 1023 << 54  # V, R and W, and what is reserved: only V is set in a pointer
 
 
 @dataclass(frozen=True)
@@ -271,14 +275,15 @@ def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
     """Translate va in U- or S-mode by Sv39, or as it is without translation: (ok, page).
 
     `ok` is not 0 if it succeeded. `needed` are the PTE bits that the access asks for. What
-    depends on SUM, MXR or MPRV is left to Python.
+    depends on SUM, MXR or MPRV is left to Python; for a fetch nothing does.
     """
     code = m.code
     done, failed, bare = code.fresh("done"), code.fresh("failed"), code.fresh("bare")
     paged, checked = code.fresh("paged"), code.fresh("checked")
     satp, mode = m.read_field("satp"), m.read_field("mode")
-    code.branch(m.read_field("access") != 0, failed, checked, UNLIKELY)
-    code.start(checked)
+    if needed != FETCH_NEEDS:
+        code.branch(m.read_field("access") != 0, failed, checked, UNLIKELY)
+        code.start(checked)
     code.branch((satp.shr(60) == 0) | (mode == 3), bare, paged, UNLIKELY)
 
     code.start(paged)
@@ -300,12 +305,14 @@ def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
         ppn = pte.shl(10).shr(20)
         low = (1 << 9 * level) - 1
         good = asked & (ppn & low == 0) & (pte.shr(54) == 0)
+        if not needed & PTE_R:
+            good = good & (pte & (PTE_R | PTE_W) != PTE_W)  # reserved
         page = (ppn | va.shr(12) & low).shl(12)
         leaves.append((page, good, code.block))
         code.goto(f"{done}.pte")
         code.start(inner)
         valid = code.fresh("valid")
-        code.branch((pte & 0b111) == 1, valid, failed, LIKELY)
+        code.branch((pte & PTE_POINTER) == 1, valid, failed, LIKELY)
         code.start(valid)
         table = pte.shl(10).shr(20).shl(12)
     code.goto(failed)
@@ -398,7 +405,7 @@ def resync(name: str, in_region: bool) -> Interpreted:
     tag = code.load(code.address(slot, layout.FETCH_TAG))
     code.branch(tag == (pc & ~0xFFF), found, search, LIKELY)
     code.start(search)
-    ok, page = walk(m, pc, 0x8)
+    ok, page = walk(m, pc, FETCH_NEEDS)
     mapped, fetch, ready = code.fresh("mapped"), code.fresh("fetch"), code.fresh("ready")
     code.branch(ok != 0, mapped, fetch, LIKELY)
     code.start(mapped)
@@ -481,7 +488,7 @@ def undecoded(name: str, crossing: bool) -> Interpreted:
     here = code.address(bytes_, pc & 0xFFE)
     low = code.load(here, 16)
     if crossing:
-        ok, page = walk(m, pc + 2, 0x8)
+        ok, page = walk(m, pc + 2, FETCH_NEEDS)
         mapped, unmapped = code.fresh("mapped"), code.fresh("unmapped")
         code.branch(ok != 0, mapped, unmapped, LIKELY)
         code.start(unmapped)
@@ -645,8 +652,8 @@ def module(table: Table) -> str:
     functions = [
         leaving("reader", layout.READER),
         leaving("spent", layout.BUDGET),
-        missed("missed_load", layout.TLB_LOAD, 0x2),
-        missed("missed_store", layout.TLB_STORE, 0x84),
+        missed("missed_load", layout.TLB_LOAD, LOAD_NEEDS),
+        missed("missed_store", layout.TLB_STORE, STORE_NEEDS),
         resync("resync", True),
         resync("resume", False),
         enter_region("enter_region"),
