@@ -164,12 +164,15 @@ class Insn:
         )
 
     def encode(self, **operands: int) -> int:
-        """The instruction word. ValueError names an operand that is missing or does not fit."""
+        """The instruction word. ValueError names an operand that is missing or can't be said."""
         if missing := set(self.fields) - set(operands):
             raise ValueError(f"{self.name} needs {', '.join(sorted(missing))}")
         word = self.match
         for name, value in operands.items():
             word |= self.fields[name].encode(value)
+        for name, values in self.unless.items():
+            if operands[name] in values:
+                raise ValueError(f"{self.name}: {name} {operands[name]} is reserved")
         return word
 
 
