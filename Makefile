@@ -1,27 +1,46 @@
-# Rebuilds the sample programs bit for bit; `make -C samples OUT=/some/dir` builds them elsewhere.
-PROGRAMS := args branchsort chase fault files fpround hello hello-pie loop matmul printf recurse selfmod sieve sort
-include build.mk
-.NOTPARALLEL:                           # the recipes share one directory of objects
+# The commands of the house. Needs make and Python 3.11 or newer; everything else goes into .venv.
+PYTHON ?= python3
+BIN    := .venv/bin
+SAMPLE ?= samples/sieve
 
-# Loaded anywhere: start.S relocates it.
-$(OUT)/hello-pie: hello.c $(START) guest.h | pinned
-	@mkdir -p $(OUT)/objects
-	$(CC) $(CFLAGS) -fPIE -c hello.c -o $(OUT)/objects/hello.o
-	$(CC) $(CFLAGS) -fPIE -c $(START) -o $(OUT)/objects/start.o
-	$(CC) $(CFLAGS) $(LDFLAGS) -static-pie -Wl,--no-dynamic-linker -Wl,-z,norelro \
-	  $(OUT)/objects/start.o $(OUT)/objects/hello.o -o $@
-	@rm -r $(OUT)/objects
+run: .venv/installed ## set up, and count what a bundled riscv64 program does
+	$(BIN)/rvperf stat $(SAMPLE)
 
-# Assembly that is its own start.
-$(OUT)/loop: loop.S | pinned
-	@mkdir -p $(OUT)/objects
-	$(CC) $(CFLAGS) -c $< -o $(OUT)/objects/loop.o
-	$(CC) $(CFLAGS) $(LDFLAGS) -static -no-pie $(OUT)/objects/loop.o -o $@
-	@rm -r $(OUT)/objects
+test: .venv/for-development ## set up, and run the whole test suite
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
-# The one sample with a C library: Debian's glibc, static.
-$(OUT)/printf: printf.c | pinned
-	@mkdir -p $(OUT)/objects
-	$(CC) -march=rv64gc -mabi=lp64d -O2 -Wall -Wextra -c $< -o $(OUT)/objects/printf.o
-	$(CC) -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 $(OUT)/objects/printf.o -o $@
-	@rm -r $(OUT)/objects
+bench: .venv/installed ## measure speed beside qemu-riscv64 (ARGS="--help" lists the options)
+	$(BIN)/python bench/run.py $(ARGS)
+
+samples: ## rebuild the programs in samples/ and bench/, bit for bit (needs the pinned toolchain)
+	$(MAKE) -B -C samples
+	$(MAKE) -B -C bench
+
+lint: .venv/for-development ## check the style
+	$(BIN)/ruff check .
+
+size: ## count the lines of each package
+	@for package in isa rvperf/* tests bench samples; do \
+	  find $$package \( -name '*.py' -o -name '*.[cSh]' \) -exec cat {} + 2>/dev/null | wc -l | \
+	    awk -v name=$$package '{ printf "%7d %s\n", $$1, name }'; \
+	done
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+.venv/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "needs Python 3.11 or newer; name one: make PYTHON=python3.x" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+# Editable, so only a change of pyproject.toml calls for installing again.
+.venv/installed: .venv/created pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/for-development: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.PHONY: run test bench samples lint size help

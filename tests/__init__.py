@@ -1,0 +1,1 @@
+"""The tests. They mirror the packages; oracles/ holds what others' programs say is right."""

@@ -52,7 +52,6 @@ def compile_module(text: str, *, passes: str) -> Piece:
         manager.add_sroa_pass()
         manager.add_instruction_combine_pass()
         manager.add_simplify_cfg_pass()
-        manager.add_new_gvn_pass()
         manager.add_simplify_cfg_pass()
         manager.add_aggressive_dce_pass()
         for function in module.functions:

@@ -1,5 +1,5 @@
-// Files by raw system calls: create, write, seek, read back, fstat, unlink, and the error that a missing file gives.
-// It works in the current directory and leaves nothing behind.
+// Files by raw system calls: create, write, seek, read back, fstat, unlink, and the error that a
+// missing file gives. It works in the current directory and leaves nothing behind.
 //
 // expect: exit 0
 // expect: stdout wrote 14

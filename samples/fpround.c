@@ -1,5 +1,6 @@
-// Five rounding modes and five flags. One third, 2.5 as an integer and -2.5 as an integer, in each mode; then a
-// division by zero, an overflow, an underflow, an invalid operation, and what each leaves in fflags.
+// Five rounding modes and five flags. One third, 2.5 as an integer and -2.5 as an integer, in
+// each mode; then a division by zero, an overflow, an underflow, an invalid operation, and what
+// each leaves in fflags.
 //
 // expect: exit 0
 // expect: stdout rne 3fd5555555555555 2 -2

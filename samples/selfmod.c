@@ -1,5 +1,5 @@
-// A program that writes itself: it makes `li a0, n; ret` in memory, fence.i, and calls it, for n from 0 to 999.
-// An emulator that keeps translated code must notice every change.
+// A program that writes itself: it makes `li a0, n; ret` in memory, fence.i, and calls it, for n
+// from 0 to 999. An emulator that keeps translated code must notice every change.
 //
 // expect: exit 0
 // expect: stdout 499500

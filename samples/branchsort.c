@@ -1,12 +1,13 @@
-// The same sum over the same numbers, unsorted or sorted first. The loop that sums runs the same instructions but for
-// those guarded; sorted, its branch goes one way for long, then the other. Compare branch-misses.
+// The same sum over the same numbers, unsorted or sorted first. The loop that sums runs the same
+// instructions but for those guarded; sorted, its branch goes one way for long, then the other.
+// Compare branch-misses.
 //
 // args: unsorted
 // expect: exit 0
-// expect: stdout 1255526400
+// expect: stdout 1227606400
 // args: sorted
 // expect: exit 0
-// expect: stdout 1255526400
+// expect: stdout 1227606400
 #include "guest.h"
 
 enum { COUNT = 8192, ROUNDS = 100 };

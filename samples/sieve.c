@@ -1,4 +1,5 @@
-// The primes below 100000 by Eratosthenes: byte stores in long strides, and a branch that is hard to foresee.
+// The primes below 100000 by Eratosthenes: byte stores in long strides, and a branch that is hard
+// to foresee.
 //
 // expect: exit 0
 // expect: stdout 9592

@@ -1,5 +1,5 @@
-// Following pointers: every load needs the one before it. In `chase shuffled` the next node lies anywhere, in
-// `chase ordered` right behind. Same instructions, other misses.
+// Following pointers: every load needs the one before it. In `chase shuffled` the next node lies
+// anywhere, in `chase ordered` right behind. Same instructions, other misses.
 //
 // args: ordered
 // expect: exit 0

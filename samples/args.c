@@ -1,4 +1,5 @@
-// What the kernel puts on a new program's stack: the arguments, the environment, the auxiliary vector.
+// What the kernel puts on a new program's stack: the arguments, the environment, the auxiliary
+// vector.
 //
 // args: one "two words" -x
 // expect: exit 4

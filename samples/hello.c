@@ -1,10 +1,12 @@
-// Nearly the shortest program that prints: what remains is the fixed cost of starting and of a system call.
+// Nearly the shortest program that prints: what remains is the fixed cost of starting and of a
+// system call.
 //
 // expect: exit 0
 // expect: stdout hello
 #include "guest.h"
 
-static const char *const words[] = {"hello", "\n"};    // pointers: in a static-PIE they need relocating
+// Pointers: in a static-PIE they need relocating.
+static const char *const words[] = {"hello", "\n"};
 
 int main(void)
 {

@@ -7,8 +7,8 @@ typedef unsigned int u32;
 typedef long i64;
 typedef unsigned long u64;
 
-enum { SYS_unlinkat = 35, SYS_openat = 56, SYS_close = 57, SYS_lseek = 62, SYS_read = 63, SYS_write = 64,
-       SYS_fstat = 80, SYS_exit_group = 94 };
+enum { SYS_unlinkat = 35, SYS_openat = 56, SYS_close = 57, SYS_lseek = 62, SYS_read = 63,
+       SYS_write = 64, SYS_fstat = 80 };
 
 static inline i64 syscall4(i64 number, i64 a, i64 b, i64 c, i64 d)
 {

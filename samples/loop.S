@@ -1,7 +1,8 @@
 # A loop that you can count by hand, so you can see that rvperf does.
 #
-# Before the loop 4 instructions (li takes one, la two), in it 7 x 1000, after it 3: 7007 in all. The ecall that
-# leaves counts too. Branches 1000, of which the last is not taken. Each round loads twice and stores once.
+# Before the loop 4 instructions (li takes one, la two), in it 7 x 1000, after it 3: 7007 in all.
+# The ecall that leaves counts too. Branches 1000, of which the last is not taken. Each round
+# loads twice and stores once.
 #
 # expect: exit 0
 # expect: instructions:u 7007

@@ -1,4 +1,5 @@
-// Fibonacci by definition: calls and returns, and a stack that breathes. fib(20) makes 2 x fib(21) - 1 = 21891 calls.
+// Fibonacci by definition: calls and returns, and a stack that breathes. fib(20) makes 2 x
+// fib(21) - 1 = 21891 calls.
 //
 // expect: exit 0
 // expect: stdout fib 6765 calls 21891
@@ -9,7 +10,8 @@
 
 static u64 calls;
 
-static u64 __attribute__((noinline, optimize("no-optimize-sibling-calls", "no-tree-tail-merge"))) fib(u64 n)
+static u64 __attribute__((noinline, optimize("no-optimize-sibling-calls")))
+fib(u64 n)
 {
     calls++;
     return n < 2 ? n : fib(n - 1) + fib(n - 2);

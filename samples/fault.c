@@ -1,5 +1,6 @@
-// Ways to go wrong, and pages touched for the first time. `fault pages N` touches N pages of zeroed memory and ends
-// well: page-faults grow by N exactly. The others end by a signal; the counts up to there are printed all the same.
+// Ways to go wrong, and pages touched for the first time. `fault pages N` touches N pages of
+// zeroed memory and ends well: page-faults grow by N exactly. The others end by a signal; the
+// counts up to there are printed all the same.
 //
 // args: pages 100
 // expect: exit 0
@@ -28,6 +29,7 @@
 enum { PAGES = 4096 };
 static volatile u8 memory[PAGES][4096];
 
+#pragma GCC diagnostic ignored "-Winfinite-recursion"
 static u64 __attribute__((noinline)) deeper(volatile u64 *above)
 {
     volatile u64 here[64] = {*above};

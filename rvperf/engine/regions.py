@@ -1,0 +1,417 @@
+"""Tier 1: a region of hot code becomes one native function.
+
+A region is what control flow reaches from a hot address without an indirect jump, as far as it
+has been executed and the limits allow. Guest registers are SSA values inside it and go back to the
+state at its exits; exits look their target up in the jump cache and tail-call the next region.
+Every block checks the remaining budget, so a region retires exactly what it may; an access that
+the TLB does not know, and all else that is rare, leaves to tier 0 before its instruction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from isa.ext import RV64GC
+from isa.spec import Decoded
+from rvperf.engine.interpreter import CONVENTION, PARAMETERS, jump_cache
+from rvperf.engine.lower import ATTRIBUTES, Native, function_text
+from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
+from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
+from rvperf.machine.state import HART
+from rvperf.machine.timing import cycles_of, predict, predictor_index
+
+MOST_INSTRUCTIONS = 600
+IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5")
+RETURN_ADDRESS = (1, 5)  # registers that calls link through (unprivileged manual 2.5.1)
+
+
+@dataclass
+class Step:
+    """One instruction of a block."""
+
+    pc: int
+    decoded: Decoded
+
+    @property
+    def next_pc(self) -> int:
+        return self.pc + self.decoded.length
+
+    def target(self) -> int | None:
+        """Where a direct jump or branch goes."""
+        if self.decoded.insn.kind in ("branch", "jump"):
+            return self.pc + self.decoded.operands["imm"] & (1 << 64) - 1
+        return None
+
+
+@dataclass
+class BasicBlock:
+    """Instructions that run one after the other; `next` are the addresses that may follow."""
+
+    pc: int
+    steps: list[Step] = field(default_factory=list)
+    next: list[int] = field(default_factory=list)
+    dirty: set[str] = field(default_factory=set)  # registers that may be changed on arrival
+
+    def writes(self) -> set[str]:
+        """The registers that the block may change."""
+        return {name for step in self.steps if (name := written(step.decoded))}
+
+
+def written(decoded: Decoded) -> str | None:
+    """The register that an instruction writes, as `x5` or `f5`."""
+    target = decoded.insn.writes
+    if target is None or target == "rd" and decoded.operands["rd"] == 0:
+        return None
+    return f"{'x' if target == 'rd' else 'f'}{decoded.operands[target]}"
+
+
+class Snapshot:
+    """Code bytes by virtual page, and which halfwords of them have been executed."""
+
+    def __init__(self, pages: dict[int, tuple[bytes, bytes]]):
+        self.pages = pages
+
+    def executed(self, pc: int) -> bool:
+        page = self.pages.get(pc >> 12)
+        return page is not None and page[1][(pc & 0xFFF) >> 1] != 0
+
+    def decode(self, pc: int) -> Decoded | None:
+        """The instruction at pc; None if its bytes are not here or it has no native code."""
+        page = self.pages.get(pc >> 12)
+        if page is None:
+            return None
+        at = pc & 0xFFF
+        data = page[0][at : at + 4]
+        if len(data) < 4 and data[0] & 3 == 3:
+            following = self.pages.get((pc >> 12) + 1)
+            if following is None:
+                return None
+            data += following[0][:2]
+        decoded = RV64GC.decode(int.from_bytes(data, "little"))
+        return decoded if decoded and decoded.insn.native else None
+
+
+def explore(snapshot: Snapshot, head: int, most: int = MOST_INSTRUCTIONS) -> list[BasicBlock]:
+    """The blocks of the region at head, its first one first. Empty if there is nothing to compile.
+
+    Breadth first, so that what the limit cuts off is what is farthest from the head.
+    """
+    steps: dict[int, Step] = {}
+    leaders = {head}
+    queue = [head]
+    follow: dict[int, list[int]] = {}
+    while queue:
+        pc = queue.pop(0)
+        while pc not in steps and len(steps) < most:
+            decoded = snapshot.decode(pc)
+            if decoded is None or not snapshot.executed(pc):
+                break
+            step = steps[pc] = Step(pc, decoded)
+            kind = decoded.insn.kind
+            if kind == "branch":
+                follow[pc] = [step.target(), step.next_pc]
+            elif kind == "jump":
+                follow[pc] = [step.target()] if decoded.operands["rd"] == 0 else []
+            elif kind == "jump-register":
+                follow[pc] = []
+            else:
+                pc = step.next_pc
+                continue
+            leaders.update(follow[pc])
+            queue.extend(follow[pc])
+            break
+        else:
+            if pc in steps:
+                leaders.add(pc)
+    blocks: dict[int, BasicBlock] = {}
+    for leader in sorted(leaders):
+        if leader not in steps:
+            continue
+        block = blocks[leader] = BasicBlock(leader)
+        pc = leader
+        while True:
+            step = steps[pc]
+            block.steps.append(step)
+            if pc in follow:
+                block.next = follow[pc]
+                break
+            pc = step.next_pc
+            if pc not in steps or pc in leaders:
+                block.next = [pc]
+                break
+    if head not in blocks:
+        return []
+    found = [blocks.pop(head), *blocks.values()]
+    _mark_dirty(found)
+    return found
+
+
+def _mark_dirty(blocks: list[BasicBlock]) -> None:
+    """Which registers may differ from the state when a block is entered."""
+    by_pc = {block.pc: block for block in blocks}
+    queue = list(blocks)
+    while queue:
+        block = queue.pop()
+        leaving = block.dirty | block.writes()
+        for pc in block.next:
+            following = by_pc.get(pc)
+            if following and not leaving <= following.dirty:
+                following.dirty |= leaving
+                queue.append(following)
+
+
+class Compiled(Native):
+    """`m` in a region: registers are local variables, which LLVM turns into SSA values."""
+
+    def __init__(self, name: str, blocks: list[BasicBlock], live: frozenset[str]):
+        super().__init__(Code(name))
+        self.blocks = {block.pc: block for block in blocks}
+        self.head = blocks[0].pc
+        self.live = live
+        self.exits: dict[int, set[str]] = {}
+        steps = [step for block in blocks for step in block.steps]
+        self.registers = sorted({name for step in steps for name in registers(step.decoded)})
+        self.counted = [name for name in ("branches", "loads", "stores") if name in live]
+        if any(cycles_of(step.decoded.insn.kind) > 1 for step in steps):
+            self.counted.append("extra_cycles")
+        self._function([step.decoded.insn.kind for step in steps])
+
+    def text(self) -> str:
+        signature = f'hidden {CONVENTION} i64 @"{self.code.name}"({PARAMETERS})'
+        return function_text(self.code, signature)
+
+    # Local variables.
+
+    def _read(self, register: str) -> Ssa:
+        if register == "x0":
+            return Ssa(self.code, 0)
+        if register[0] == "f":
+            double = self.code.value(f"load double, ptr %{register}, align 8")
+            return Ssa(self.code, None, double)
+        return self.code.load(f"%{register}")
+
+    def _write(self, register: str, value) -> None:
+        if register[0] == "f":
+            self.code.put(f"store double {value.double_text}, ptr %{register}, align 8")
+        else:
+            self.code.store(f"%{register}", value)
+
+    def _saved(self, register: str) -> str:
+        """A pointer to the register in the state."""
+        return self.code.address("%state", HART[register[0]] + 8 * int(register[1:]))
+
+    # The function.
+
+    def _function(self, kinds: list[str]) -> None:
+        code = self.code
+        code.put("%left = alloca i64, align 8")
+        code.put("store i64 %budget, ptr %left, align 8")
+        for name in self.counted:
+            code.put(f"%{name} = alloca i64, align 8")
+            code.put(f"store i64 0, ptr %{name}, align 8")
+        for register in self.registers:
+            kind = "double" if register[0] == "f" else "i64"
+            code.put(f"%{register} = alloca {kind}, align 8")
+            value = code.value(f"load {kind}, ptr {self._saved(register)}, align 8")
+            code.put(f"store {kind} {value}, ptr %{register}, align 8")
+        if any(kind.startswith("fp-") for kind in kinds):
+            slow = code.fresh("slow")
+            code.branch(self.read_field("fp_slow") != 0, slow, f"b{self.head:x}", UNLIKELY)
+            code.start(slow)
+            self._resume(Ssa(code, self.head), Ssa(code, "%budget"))
+        else:
+            code.goto(f"b{self.head:x}")
+        for block in self.blocks.values():
+            self._block(block)
+        for pc, dirty in self.exits.items():
+            code.start(f"exit{pc:x}")
+            self._leave(Ssa(code, pc), dirty)
+
+    def _block(self, block: BasicBlock) -> None:
+        code = self.code
+        code.start(f"b{block.pc:x}")
+        length = len(block.steps)
+        budget = code.load("%left")
+        on = f"go{block.pc:x}"
+        self.side = f"side{block.pc:x}"
+        self.side_edges: list[tuple[int, str]] = []
+        self.index = 0
+        self.counts = dict.fromkeys(self.counted, 0)
+        self.side_counts: list[dict[str, int]] = []
+        self._side_edge()
+        code.branch(budget.ult(length), self.side, on, UNLIKELY)
+        code.start(on)
+        code.store("%left", budget - length)
+        self.jumped = self.when = None
+        for step in block.steps:
+            self._step(step)
+            self.index += 1
+        for name, count in self.counts.items():
+            if count:
+                code.store(f"%{name}", code.load(f"%{name}") + count)
+        dirty = block.dirty | block.writes()
+        last = block.steps[-1]
+        if self.when is not None:
+            self._branch(last, self.when, dirty)
+        elif self.jumped is not None and not block.next:
+            self._leave(self.jumped, dirty)
+        else:
+            code.goto(self._label(block.next[0], dirty))
+        self._side_exit(block, budget)
+
+    def _label(self, pc: int, dirty: set[str]) -> str:
+        """Where control goes for pc: a block of the region, or an exit."""
+        if pc in self.blocks:
+            return f"b{pc:x}"
+        self.exits.setdefault(pc, set()).update(dirty)
+        return f"exit{pc:x}"
+
+    def _step(self, step: Step) -> None:
+        insn, operands = step.decoded.insn, step.decoded.operands
+        self.pc = step.pc
+        given = {}
+        for name in insn.parameters:
+            if name == "m":
+                given[name] = self
+            elif name == "pc":
+                given[name] = Ssa(self.code, step.pc)
+            elif name == "next_pc":
+                given[name] = Ssa(self.code, step.next_pc)
+            elif name in IMMEDIATES:
+                given[name] = Ssa(self.code, operands[name] & (1 << 64) - 1)
+            else:
+                given[name] = self._read(f"{'f' if name[0] == 'f' else 'x'}{operands[name]}")
+        value = insn.body(**given)
+        if value is not None and (register := written(step.decoded)):
+            self._write(register, value)
+        if "extra_cycles" in self.counts:
+            self.counts["extra_cycles"] += cycles_of(insn.kind) - 1
+        for name in COUNTED_BY_KIND_NAMES.get(insn.kind, ()):
+            if name in self.counts:
+                self.counts[name] += 1
+
+    # Ways out of an instruction.
+
+    def _side_edge(self) -> None:
+        self.side_edges.append((self.index, self.code.block))
+        self.side_counts.append(dict(self.counts))
+
+    def give_up(self) -> None:
+        self._side_edge()
+        self.code.goto(self.side)
+
+    def missed(self, addr, access) -> None:
+        self.give_up()
+
+    def _side_exit(self, block: BasicBlock, budget: Ssa) -> None:
+        """Leave in the middle of the block: pc and counts depend on where."""
+        code = self.code
+        code.start(self.side)
+        pcs = [step.pc for step in block.steps]
+
+        def merged(values) -> Ssa:
+            edges = zip(values, self.side_edges, strict=True)
+            joined = ", ".join(f"[ {value}, %{edge[1]} ]" for value, edge in edges)
+            return Ssa(code, code.value(f"phi i64 {joined}"))
+
+        pc = merged([pcs[index] for index, _ in self.side_edges])
+        done = merged([index for index, _ in self.side_edges])
+        partial = {
+            name: merged([counts[name] for counts in self.side_counts])
+            for name in self.counted
+            if any(counts[name] for counts in self.side_counts)
+        }
+        for name, count in partial.items():
+            code.store(f"%{name}", code.load(f"%{name}") + count)
+        self._save(block.dirty | block.writes())
+        self._resume(pc, budget - done)
+
+    def _save(self, dirty: set[str]) -> None:
+        """Bring the state up to date."""
+        for register in sorted(dirty):
+            kind = "double" if register[0] == "f" else "i64"
+            value = self.code.value(f"load {kind}, ptr %{register}, align 8")
+            self.code.put(f"store {kind} {value}, ptr {self._saved(register)}, align 8")
+        for name in self.counted:
+            pointer = self.field(name)
+            self.code.store(pointer, self.code.load(pointer) + self.code.load(f"%{name}"))
+
+    def _tail(self, function: str, pc: Ssa, budget: Ssa) -> None:
+        code = self.code
+        result = code.value(
+            f"musttail call {CONVENTION} i64 {function}"
+            f"(ptr %state, ptr %entry, i64 {pc.text}, i64 {budget.text})"
+        )
+        code.put(f"ret i64 {result}")
+
+    def _resume(self, pc: Ssa, budget: Ssa) -> None:
+        function = self.code.value(f"load ptr, ptr {self.field('resume')}, align 8")
+        self._tail(function, pc, budget)
+
+    def _leave(self, pc: Ssa, dirty: set[str]) -> None:
+        """Go on at pc outside the region: in the next one, or in tier 0."""
+        code = self.code
+        self._save(dirty)
+        budget = code.load("%left")
+        hit, miss = code.fresh("hit"), code.fresh("miss")
+        function = jump_cache(self, pc, hit, miss)
+        code.start(hit)
+        self._tail(function, pc, budget)
+        code.start(miss)
+        resync = code.value(f"load ptr, ptr {self.field('resync')}, align 8")
+        self._tail(resync, pc, budget)
+
+    # Jumps.
+
+    def jump(self, target, when=None) -> None:
+        if when is None:
+            self.jumped = target if isinstance(target, Ssa) else Ssa(self.code, target)
+        else:
+            self.when = when
+
+    def _branch(self, step: Step, when: SsaBit, dirty: set[str]) -> None:
+        """End the block by a conditional branch, and let the predictor see it."""
+        code = self.code
+        counter = code.address("%state", HART["predictor"] + predictor_index(step.pc))
+        taken, fallen = code.fresh("taken"), code.fresh("fallen")
+        code.branch(when, taken, fallen)
+        for label, way, pc in ((taken, True, step.target()), (fallen, False, step.next_pc)):
+            code.start(label)
+            go = self._label(pc, dirty)
+            learn = code.fresh("learn")
+            state = code.load(counter, 8)
+            # A saturated counter that was right stays as it is, and there is nothing to count.
+            code.branch(state == (3 if way else 0), go, learn, LIKELY)
+            code.start(learn)
+            after, missed = predict(state, SsaBit(code, way))
+            code.store(counter, after, 8)
+            self.bump("branch_misses", missed.word())
+            code.goto(go)
+
+
+def registers(decoded: Decoded) -> list[str]:
+    """The registers that an instruction reads or writes, x0 aside."""
+    found = []
+    for name, number in decoded.operands.items():
+        if name in ("rd", "rs1", "rs2", "rs3") and number:
+            found.append(f"x{number}")
+        elif name in ("fd", "fs1", "fs2", "fs3"):
+            found.append(f"f{number}")
+    return found
+
+
+def region_module(name: str, blocks: list[BasicBlock], live: frozenset[str]) -> str:
+    """The LLVM module of a region whose function is called `name`."""
+    compiled = Compiled(name, blocks, live)
+    return "\n".join([*sorted(compiled.code.declared), compiled.text(), ATTRIBUTES, METADATA])
+
+
+def ranges(blocks: list[BasicBlock]) -> list[tuple[int, int]]:
+    """The address ranges [start, end) that the region's code was read from."""
+    found: list[tuple[int, int]] = []
+    for step in sorted((s for b in blocks for s in b.steps), key=lambda step: step.pc):
+        if found and found[-1][1] >= step.pc:
+            found[-1] = (found[-1][0], max(found[-1][1], step.next_pc))
+        else:
+            found.append((step.pc, step.next_pc))
+    return found

@@ -1,0 +1,31 @@
+# How samples/ and bench/ build their programs: freestanding, static, and the same bytes every time.
+# The objects have fixed names (the linker writes them into the symbol table), and there is no
+# build id. Set PROGRAMS, then include this.
+CROSS   := riscv64-linux-gnu-
+CC      := $(CROSS)gcc
+START   := ../samples/start.S
+PINNED  := gcc 12.2.0-13, binutils 2.40, glibc 2.36-8cross1
+FOUND   := gcc $(shell $(CC) --version 2>&1 | tr -d '()' | awk 'NR == 1 { print $$3 }'), \
+           binutils $(shell $(CROSS)ld --version 2>&1 | awk 'NR == 1 { print $$NF }'), \
+           glibc $(shell dpkg-query -W -f '$${Version}' libc6-dev-riscv64-cross 2>&1)
+CFLAGS  := -march=rv64gc -mabi=lp64d -O2 -Wall -Wextra -ffreestanding -fno-builtin \
+           -fno-stack-protector -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns \
+           -msmall-data-limit=0 -I../samples
+LDFLAGS := -nostdlib -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack
+OUT     := .
+
+all: pinned $(PROGRAMS:%=$(OUT)/%)
+
+pinned:
+	@[ "$(FOUND)" = "$(PINNED)" ] || { \
+	  echo "needs Debian's $(PINNED) ($(CROSS)); found: $(FOUND)" >&2; exit 1; }
+
+$(OUT)/%: %.c $(START) ../samples/guest.h $(MAKEFILE_LIST) | pinned
+	@mkdir -p $(OUT)/objects
+	$(CC) $(CFLAGS) -fno-pie -c $< -o $(OUT)/objects/$*.o
+	$(CC) $(CFLAGS) -fno-pie -c $(START) -o $(OUT)/objects/start.o
+	$(CC) $(LDFLAGS) -static -no-pie $(OUT)/objects/start.o $(OUT)/objects/$*.o -o $@
+	@rm -r $(OUT)/objects
+
+.PHONY: all pinned
+.NOTPARALLEL:
