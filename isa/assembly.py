@@ -181,10 +181,11 @@ PSEUDO = {
     "fneg.d": "fsgnjn.d {0}, {1}, {1}",
     "fence.tso": "fence rw, rw, 8",
 }
-# One operand less than the instruction of the same name: what takes its place.
+# Other ways to write an instruction, by its name and number of operands.
 SHORT_FORMS = {
     ("jal", 1): "jal ra, {0}",
     ("jalr", 1): "jalr ra, 0({0})",
+    ("jalr", 3): "jalr {0}, {2}({1})",
     ("fence", 0): "fence iorw, iorw",
     ("sfence.vma", 0): "sfence.vma zero, zero",
     ("sfence.vma", 1): "sfence.vma {0}, zero",
