@@ -1,1 +1,1 @@
-"""How instructions get executed: the plain-Python reference, and native code from the same table."""
+"""How instructions get executed: the plain-Python reference, and native code from its table."""

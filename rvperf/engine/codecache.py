@@ -31,6 +31,20 @@ class Tier0:
     handlers: list[str]
 
 
+@dataclass(frozen=True)
+class Region:
+    """A compiled region: its code, where it enters, and the guest code that it was made from."""
+
+    head: int
+    ranges: tuple[tuple[int, int], ...] = ()
+    digest: str = ""  # of the guest code in the ranges
+    code: bytes = b""
+    entry: int = 0
+
+
+MOST_REGION_BYTES = 64 << 20  # of one program
+
+
 @cache
 def directory() -> Path | None:
     """The cache directory, made if need be, or None if there is none that only we can write."""
@@ -118,7 +132,7 @@ def tier0(table) -> Tier0:
         found = json.loads(header)
         if hashlib.sha256(code).hexdigest() == found["sha256"]:
             return Tier0(code, found["symbols"], found["handlers"])
-    piece: Piece = compile_module(interpreter.module(table), passes="light")
+    piece: Piece = compile_module(interpreter.module(table))
     handlers = [name for name, _, _ in interpreter.handlers(table)]
     header = {
         "sha256": hashlib.sha256(piece.code).hexdigest(),
@@ -127,3 +141,45 @@ def tier0(table) -> Tier0:
     }
     write(name, json.dumps(header).encode() + b"\n" + piece.code)
     return Tier0(piece.code, piece.symbols, handlers)
+
+
+def digest(data) -> str:
+    """What tells guest code or a file's body from another."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def add_regions(name: str, regions: list[Region]) -> None:
+    """Add regions to a program's file, in place of older ones with the same head."""
+    body, kept = read_regions(name)
+    merged = {region.head: region for region in (*kept, *regions)}
+    packed = bytearray()
+    records = []
+    for region in merged.values():
+        packed += bytes(-len(packed) % 64)
+        if len(packed) + len(region.code) > MOST_REGION_BYTES:
+            break
+        at = len(packed)
+        records.append((region.head, region.ranges, region.digest, at, region.entry))
+        packed += region.code
+    header = json.dumps({"digest": digest(packed), "regions": records}).encode()
+    write(name, header + b"\n" + packed)
+
+
+def read_regions(name: str) -> tuple[bytes, list[Region]]:
+    """(one piece of code, the regions in it) of a program: none if there is no sound file.
+
+    Regions lie in the piece in order, each at a multiple of 64 bytes.
+    """
+    header, _, body = (read(name) or b"").partition(b"\n")
+    try:
+        found = json.loads(header)
+        if found["digest"] != digest(body):
+            return b"", []
+    except (ValueError, KeyError):
+        return b"", []
+    starts = [record[3] for record in found["regions"]] + [len(body)]
+    regions = [
+        Region(head, tuple(map(tuple, ranges)), of, body[at:end], entry)
+        for (head, ranges, of, at, entry), end in zip(found["regions"], starts[1:], strict=True)
+    ]
+    return body, regions

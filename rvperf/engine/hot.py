@@ -1,81 +1,230 @@
 """Hot addresses become regions: compiled in a process of their own, installed when native code
-next returns, kept on disk for the next run of the same program."""
+next returns, kept on disk for the next run of the same program.
+
+A region may be entered where its code is what it was compiled from. That is checked when it is
+installed into the jump cache of an address space, and it is removed again when one of its pages
+is unmapped there or written to.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 
-from rvperf.engine import layout, objects, regions
-from rvperf.engine.layout import DECODED_PAGE, ENTRY
+from rvperf.engine import codecache, layout
+from rvperf.engine.codecache import Region
+from rvperf.engine.layout import ENTRY
+from rvperf.engine.worker import Job, Worker
 from rvperf.machine.state import Block
 from rvperf.machine.traps import Trap
 
+COLD_THRESHOLD = 300  # jumps to an address before it is compiled
+WARM_THRESHOLD = 30  # where a compiled program is at hand
+SLICE = 2_000_000  # instructions between looks at the compiling process, while it has work
+
+
+class Space:
+    """An address space: its jump cache, and which regions are in it."""
+
+    def __init__(self):
+        self.jumps = Block(layout.JUMP_ENTRIES * layout.JUMP_ENTRY)
+        self.heads: set[int] = set()
+        self.by_page: dict[int, set[int]] = {}  # heads by virtual page
+        self.by_frame: dict[int, set[int]] = {}  # heads by RAM page
+
 
 class Regions:
-    """The regions of a run."""
+    """The regions of a run, compiled for the events in `live`.
 
-    def __init__(self, live: frozenset[str]):
+    `program` names what they are kept under on disk; None keeps nothing.
+    """
+
+    def __init__(self, live: frozenset[str], program: str | None = None):
         self.live = live
-        self.spaces: dict[int, Block] = {}
-        self.known = {}
-        self.by_page = {}
+        self.file = ""
+        if program:
+            name = hashlib.sha256("\0".join((program, *sorted(live))).encode()).hexdigest()
+            self.file = f"regions-{codecache.key()}-{name[:32]}"
+        self.known: dict[int, Region] = {}
+        self.addresses: dict[int, int] = {}  # where regions are entered, once in the arena
+        self.pending: set[int] = set()
+        self.hopeless: set[int] = set()
+        self.spaces: dict[int, Space] = {}
+        self.space = Space()
+        self.worker: Worker | None = None
 
     def attach(self, engine) -> None:
+        """Serve an engine; called by it once."""
         self.engine = engine
-        engine.threshold[0] = 200
+        self._read()
+        engine.threshold[0] = WARM_THRESHOLD if self.known else COLD_THRESHOLD
 
-    def enter_space(self, satp):
-        if satp not in self.spaces:
-            self.spaces[satp] = Block(layout.JUMP_ENTRIES * layout.JUMP_ENTRY)
-        self.engine.jumps[0] = self.spaces[satp].address
+    @property
+    def slice(self) -> int:
+        """How many instructions native code may execute before `poll` is due."""
+        return SLICE if self.pending else 1 << 62
 
-    def snapshot(self, pc):
+    def enter_space(self, satp: int) -> None:
+        """Native code will run in this address space."""
+        self.space = self.spaces.setdefault(satp, Space())
+        self.engine.jumps[0] = self.space.jumps.address
+
+    # From hot address to region.
+
+    def hot(self, pc: int) -> None:
+        """An address was jumped to often, or has a region that is not in this space's cache."""
+        known = self.known.get(pc)
+        if known and self._install(known):
+            return
+        self._interpret(pc)
+        if pc in self.pending or pc in self.hopeless:
+            return
+        if self.worker is None:
+            self.worker = Worker(self.file)
+        self.pending.add(pc)
+        self.worker.send(Job(pc, self.live, self._snapshot(pc)))
+
+    def poll(self) -> None:
+        """Install what has been compiled."""
+        if not self.worker:
+            return
+        for region in self.worker.receive():
+            self.pending.discard(region.head)
+            if not region.ranges:
+                self.hopeless.add(region.head)
+                continue
+            self.known[region.head] = region
+            self.addresses.pop(region.head, None)
+            self._install(region)
+        if not self.worker.alive:
+            self._restart()
+
+    def _restart(self) -> None:
+        """The compiling process died of a region: without that one, go on."""
+        self.worker.dismiss()
+        self.worker = None
+        self.hopeless |= self.pending
+        self.pending.clear()
+
+    def _snapshot(self, pc: int) -> dict[int, tuple[bytes, bytes]]:
+        """The code around pc, as `regions.Snapshot` takes it."""
         pages = {}
         hart = self.engine.hart
-        for page in range((pc >> 12) - 2, (pc >> 12) + 3):
-            try:
-                pa = hart.translate(page << 12, "x")
-            except Trap:
+        for page in range(max((pc >> 12) - 3, 0), (pc >> 12) + 4):
+            frame = self._frame(page)
+            if frame is None or not (decoded := self.engine.decoded_page(frame)):
                 continue
-            decoded = self.engine.decoded_page((pa - hart.ram.base) >> 12)
-            if not decoded:
-                continue
-            at = decoded + layout.PAGE_HANDLERS
-            handlers = memoryview(ctypes.string_at(at, 4096)).cast("H")
-            pages[page] = hart.ram.read(pa, 4096), bytes(h != 0 for h in handlers)
+            handlers = ctypes.string_at(decoded + layout.PAGE_HANDLERS, 4096)
+            executed = bytes(map(bool, memoryview(handlers).cast("H")))
+            pages[page] = hart.ram.read(hart.ram.base + (frame << 12), 4096), executed
         return pages
 
-    def hot(self, pc):
-        import time
-        t=time.time()
-        blocks = regions.explore(regions.Snapshot(self.snapshot(pc)), pc)
-        t1=time.time()
-        if not blocks:
+    def _frame(self, page: int) -> int | None:
+        """The RAM page behind a virtual page that may be executed."""
+        hart = self.engine.hart
+        try:
+            return (hart.translate(page << 12, "x") - hart.ram.base) >> 12
+        except Trap:
+            return None
+
+    # Into and out of the jump cache.
+
+    def _install(self, region: Region) -> bool:
+        """Let the region be entered in this space, if its code is the same here."""
+        hart, space, head = self.engine.hart, self.space, region.head
+        frames = {}
+        digest = hashlib.sha256()
+        for start, end in region.ranges:
+            while start < end:
+                page = start >> 12
+                if page not in frames and (frame := self._frame(page)) is None:
+                    return False
+                frame = frames.setdefault(page, frame)
+                stop = min((start | 0xFFF) + 1, end)
+                pa = hart.ram.base + (frame << 12 | start & 0xFFF)
+                digest.update(hart.ram.read(pa, stop - start))
+                start = stop
+        if digest.hexdigest() != region.digest:
+            return False
+        if head not in self.addresses:
+            self.addresses[head] = self.engine.arena.add(region.code) + region.entry
+        for frame in frames.values():
+            self.engine.decode_page(hart.ram.base + (frame << 12))  # so that writes are noticed
+        slot = self._slot(head)
+        if slot[1] and slot[0] != head:
+            space.heads.discard(slot[0])
+        slot[1] = self.addresses[head]
+        slot[0] = head
+        space.heads.add(head)
+        for page, frame in frames.items():
+            space.by_page.setdefault(page, set()).add(head)
+            space.by_frame.setdefault(frame, set()).add(head)
+        self._set_entry(head, frames[head >> 12], self.engine.functions["enter_region"])
+        return True
+
+    def _slot(self, head: int, space: Space | None = None) -> memoryview:
+        """The jump cache's two words for an address: tag, function."""
+        at = (head >> 1) % layout.JUMP_ENTRIES * layout.JUMP_ENTRY
+        return (space or self.space).jumps.words(at, 2)
+
+    def _set_entry(self, pc: int, frame: int, function: int) -> None:
+        decoded = self.engine.decoded_page(frame)
+        ctypes.c_uint64.from_address(decoded + (pc & 0xFFE) * (ENTRY // 2)).value = function
+
+    def _interpret(self, pc: int) -> None:
+        """Let the entry at pc be interpreted, and its heat count anew."""
+        frame = self._frame(pc >> 12)
+        if frame is None or not (decoded := self.engine.decoded_page(frame)):
             return
-        name = f"r{pc:x}"
-        text = regions.region_module(name, blocks, self.live)
-        t2=time.time()
-        import os
-        if os.environ.get("DUMP"): open(f"/tmp/dump/{name}.ll","w").write(text)
-        piece = objects.compile_module(text, passes="light")
-        t3=time.time()
-        n=sum(len(b.steps) for b in blocks)
-        print(f"{pc:x}: {n} insns {len(blocks)} blocks explore {t1-t:.4f} text {t2-t1:.4f} compile {t3-t2:.4f} {len(piece.code)} bytes")
-        address = self.engine.arena.add(piece.code) + piece.symbols[name]
-        self.install(pc, address)
+        at = decoded + layout.PAGE_HANDLERS + (pc & 0xFFE)
+        handler = ctypes.c_uint16.from_address(at).value
+        self._set_entry(pc, frame, self.engine.functions[self.engine.handler_names[handler]])
 
-    def install(self, pc, address):
-        space = self.spaces[self.engine.hart.satp]
-        slot = (pc >> 1) % layout.JUMP_ENTRIES
-        words = space.words(slot * layout.JUMP_ENTRY, 2)
-        words[1] = address
-        words[0] = pc
-        pa = self.engine.hart.translate(pc, "x")
-        decoded = self.engine.decoded_page((pa - self.engine.hart.ram.base) >> 12)
-        entry = decoded + (pc & 0xFFE) * (ENTRY // 2)
-        enter = self.engine.functions["enter_region"]
-        ctypes.memmove(entry, enter.to_bytes(8, "little"), 8)
+    def _remove(self, space: Space, heads: set[int]) -> None:
+        for head in list(heads):
+            slot = self._slot(head, space)
+            if slot[0] == head:
+                slot[0] = slot[1] = 0
+            space.heads.discard(head)
+        heads.clear()
 
-    def unmapped(self, va): pass
-    def written(self, index): pass
-    def forget(self): pass
+    def unmapped(self, va: int | None) -> None:
+        """Translations of the hart's space changed: at one page, or anywhere."""
+        space = self.spaces.get(self.engine.hart.satp)
+        if space is None:
+            return
+        if va is None:
+            self._remove(space, set(space.heads))
+        elif heads := space.by_page.get(va >> 12):
+            self._remove(space, heads)
+
+    def written(self, frame: int) -> None:
+        """Code in a RAM page was written to."""
+        for space in self.spaces.values():
+            if heads := space.by_frame.get(frame):
+                self._remove(space, heads)
+
+    def forget(self) -> None:
+        """All decoded pages were dropped, so writes to code are not noticed any more."""
+        for space in self.spaces.values():
+            self._remove(space, set(space.heads))
+
+    # On disk.
+
+    def _read(self) -> None:
+        if not self.file:
+            return
+        body, regions = codecache.read_regions(self.file)
+        if not regions:
+            return
+        at = self.engine.arena.add(body)
+        for region in regions:
+            self.known[region.head] = region
+            self.addresses[region.head] = at + region.entry
+            at += -(-len(region.code) // 64) * 64
+
+    def finish(self) -> None:
+        """The run is over: let the compiling process keep what it has made, and go."""
+        if self.worker:
+            self.worker.dismiss()
+            self.worker = None

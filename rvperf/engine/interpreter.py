@@ -106,9 +106,7 @@ class Interpreted(Native):
         if name == "next_pc":
             return self.pc + self.length
         if name in IMMEDIATES:
-            value = code.value(
-                f"load i32, ptr {code.address('%entry', ENTRY_IMM)}, align 4"
-            )
+            value = code.value(f"load i32, ptr {code.address('%entry', ENTRY_IMM)}, align 4")
             return Ssa(code, code.value(f"sext i32 {value} to i64"))
         return code.load(self.register(name))
 
@@ -295,9 +293,7 @@ def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
     identity = va & ~0xFFF
     code.goto(f"{done}.in")
     code.start(f"{done}.in")
-    page = Ssa(
-        code, code.value(f"phi i64 [ {page}, %{done}.pte ], [ {identity.text}, %{bare} ]")
-    )
+    page = Ssa(code, code.value(f"phi i64 [ {page}, %{done}.pte ], [ {identity.text}, %{bare} ]"))
     physical(m, page, failed)
     code.goto(done)
     success = code.block
@@ -416,8 +412,8 @@ def page_of_entry(m: Interpreted) -> str:
 
 
 def enter_region(name: str) -> Interpreted:
-    """What an entry calls where a region starts: the region, or if it is not in the jump cache of
-    this address space the instruction itself, which counts as heat."""
+    """What an entry calls where a region starts: the region, or Python if it is not in the jump
+    cache of this address space."""
     m = Interpreted(name)
     code = m.code
     hit, miss = code.fresh("hit"), code.fresh("miss")
@@ -425,9 +421,7 @@ def enter_region(name: str) -> Interpreted:
     code.start(hit)
     m.tail(function)
     code.start(miss)
-    page = page_of_entry(m)
-    warm(m, page, m.pc, m.budget)
-    original(m, page)
+    m.leave(layout.HOT)
     return m
 
 
@@ -517,7 +511,8 @@ def decoder(table: Table) -> str:
     """The native decoder: `i64 @decode(word, entry, handlers)`, from the rows of the table."""
     code = Code("decode")
     word = Ssa(code, "%word")
-    index_of = {(insn.name, length): n for n, (_, insn, length) in enumerate(handlers(table)) if insn}
+    listed = enumerate(handlers(table))
+    index_of = {(insn.name, length): n for n, (_, insn, length) in listed if insn}
     results = []
 
     def fill(function_index: int, fields: dict) -> None:
@@ -588,14 +583,14 @@ def decoder(table: Table) -> str:
 
 
 def run_function() -> str:
-    """`i64 run(state)`: what Python calls. Sets the host's floating-point unit up as the guest's."""
+    """`i64 run(state)`: what Python calls. Makes the host's floating-point unit the guest's."""
     m = Interpreted("run")
     code = m.code
     mxcsr = code.value("alloca i32, align 4")
     rounding = m.read_field("frm") & 3
     # frm RNE RTZ RDN RUP is the host's RC 0 3 1 2.
     control = Ssa(code, 0b10_01_11_00).shr(rounding.shl(1)) & 3
-    code.put(f"store i32 {code.value(f'trunc i64 {(control.shl(13) | 0x1F80).text} to i32')}, ptr {mxcsr}")
+    code.store(mxcsr, control.shl(13) | 0x1F80, 32)
     code.call("void", "llvm.x86.sse.ldmxcsr", f"ptr {mxcsr}")
     pc, budget = m.read_field("pc"), m.read_field("budget")
     result = code.value(

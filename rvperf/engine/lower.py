@@ -216,9 +216,7 @@ class Native:
     def _compare(self, name: str, condition: str, fmt: int, a, b) -> SsaBit:
         given = [f"{TYPE[fmt]} {self._operand(fmt, operand)}" for operand in (a, b)]
         full = f"llvm.experimental.constrained.{name}.{SUFFIX[fmt]}"
-        self.code.declared.add(
-            f"declare i1 @{full}({TYPE[fmt]}, {TYPE[fmt]}, metadata, metadata)"
-        )
+        self.code.declared.add(f"declare i1 @{full}({TYPE[fmt]}, {TYPE[fmt]}, metadata, metadata)")
         condition = f'metadata !"{condition}"'
         given = ", ".join([*given, condition, STRICT])
         return SsaBit(self.code, self.code.value(f"call i1 @{full}({given}) #1"))

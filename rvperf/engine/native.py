@@ -37,6 +37,7 @@ class Native:
         piece = tier0(RV64GC)
         base = self.arena.add(piece.code)
         self.functions = {name: base + offset for name, offset in piece.symbols.items()}
+        self.handler_names = piece.handlers
         self.handlers = Block(8 * (len(piece.handlers) + 1))
         table = self.handlers.words(0, len(piece.handlers))
         for index, name in enumerate(piece.handlers):
@@ -80,26 +81,33 @@ class Native:
     def run(self, budget: int) -> None:
         """Execute until `budget` instructions have retired. Trap as the reference engine's."""
         hart = self.hart
-        left = self._budget
-        left[0] = budget
+        left, regions = self._budget, self.regions
         while True:
+            if regions:
+                if regions.pending:
+                    regions.poll()
+                left[0] = min(budget, regions.slice)
+            else:
+                left[0] = budget
             context = hart.mode, hart.satp, hart.access
             if context != self._context:
                 self._enter_context(context)
             start = left[0]
             reason = self._run(self._state)
-            self._instructions[0] += start - left[0]
-            if reason == layout.BUDGET:
+            retired = start - left[0]
+            self._instructions[0] += retired
+            budget -= retired
+            if not budget:
                 return
             if reason == layout.READER:
-                if not left[0]:
-                    return
                 self.reader.step()
-                left[0] -= 1
+                budget -= 1
+                if not budget:
+                    return
             elif reason == layout.FETCH:
-                self._decode_page(hart.translate(hart.pc, "x"))
-            elif self.regions:
-                self.regions.hot(hart.pc)
+                self.decode_page(hart.translate(hart.pc, "x"))
+            elif reason == layout.HOT:
+                regions.hot(hart.pc)
 
     def _enter_context(self, context) -> None:
         previous, self._context = self._context, context
@@ -139,7 +147,7 @@ class Native:
         assert SPECIAL[0] == "undecoded"  # handler 0, what a blank page has
         return bytes(page)
 
-    def _decode_page(self, pa: int) -> None:
+    def decode_page(self, pa: int) -> None:
         """Give the page at pa entries to decode into."""
         index = (pa - self.hart.ram.base) >> 12
         if self._pointers[index]:

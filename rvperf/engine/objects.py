@@ -12,6 +12,7 @@ import io
 import mmap
 from ctypes import addressof, c_char
 from dataclasses import dataclass
+from functools import cache
 
 R_X86_64_PC32, R_X86_64_PLT32, R_X86_64_PC64 = 2, 4, 24
 
@@ -24,39 +25,40 @@ class Piece:
     symbols: dict[str, int]
 
 
-def compile_module(text: str, *, passes: str) -> Piece:
-    """Optimise and translate an LLVM module for this processor.
-
-    `passes` is "light" (what pays for itself at once) or "full".
-    """
+@cache
+def _target_machine():
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(
+    return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),
         opt=2,
         reloc="pic",
         codemodel="small",
     )
+
+
+PASSES = ("sroa", "instruction_combine", "simplify_cfg", "aggressive_dce")
+
+
+def compile_module(text: str) -> Piece:
+    """Optimise and translate an LLVM module for this processor.
+
+    The passes are those that pay for themselves: more of them give hardly better code here.
+    """
+    import llvmlite.binding as llvm
+
+    machine = _target_machine()
     module = llvm.parse_assembly(text)
-    module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    builder = llvm.create_pass_builder(machine, options)
-    if passes == "full":
-        manager = builder.getModulePassManager()
-        manager.run(module, builder)
-    else:
-        manager = llvm.create_new_function_pass_manager()
-        manager.add_sroa_pass()
-        manager.add_instruction_combine_pass()
-        manager.add_simplify_cfg_pass()
-        manager.add_simplify_cfg_pass()
-        manager.add_aggressive_dce_pass()
-        for function in module.functions:
-            if not function.is_declaration:
-                manager.run(function, builder)
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+    manager = llvm.create_new_function_pass_manager()
+    for name in PASSES:
+        getattr(manager, f"add_{name}_pass")()
+    for function in module.functions:
+        if not function.is_declaration:
+            manager.run(function, builder)
     return flatten(machine.emit_object(module))
 
 

@@ -75,6 +75,16 @@ class Snapshot:
         page = self.pages.get(pc >> 12)
         return page is not None and page[1][(pc & 0xFFF) >> 1] != 0
 
+    def bytes(self, start: int, end: int) -> bytes:
+        """The code in [start, end), all of which is here."""
+        data = b""
+        while start < end:
+            page_end = min((start | 0xFFF) + 1, end)
+            at = start & 0xFFF
+            data += self.pages[start >> 12][0][at : at + page_end - start]
+            start = page_end
+        return data
+
     def decode(self, pc: int) -> Decoded | None:
         """The instruction at pc; None if its bytes are not here or it has no native code."""
         page = self.pages.get(pc >> 12)

@@ -30,7 +30,7 @@ COUNTS = {"clz": "ctlz", "ctz": "cttz"}
 
 
 class Code:
-    """The body of one LLVM function, as text. Values are SSA names; blocks are appended in order."""
+    """The body of one LLVM function, as text: blocks in order, values by their SSA names."""
 
     def __init__(self, name: str):
         self.name = name
@@ -122,9 +122,7 @@ def bit_text(bit) -> str:
 
 def apply(self, op: str, *operands):
     """Both readers' `apply`: fold what is known, write LLVM for the rest."""
-    known = [
-        operand.ref if isinstance(operand, Ssa | SsaBit) else operand for operand in operands
-    ]
+    known = [operand.ref if isinstance(operand, Ssa | SsaBit) else operand for operand in operands]
     if all(isinstance(operand, int) for operand in known):
         values = [operand & MASK for operand in known]
         if op in num.WORDS:
@@ -177,9 +175,7 @@ def _simple(op):
 
 
 def _compare(op):
-    return lambda code, a, b: SsaBit(
-        code, code.value(f"icmp {op} i64 {text_of(a)}, {text_of(b)}")
-    )
+    return lambda code, a, b: SsaBit(code, code.value(f"icmp {op} i64 {text_of(a)}, {text_of(b)}"))
 
 
 def _shift(op):

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
+from isa import routing
+from isa.causes import Cause, Interrupt
+from isa.csrs import CSR_NUMBERS
+from isa.modes import M, Mode, S, U
 from isa.num import Num, Truth, number
+from isa.routing import FRAMES, INTERRUPT, handler, pending, route
+from rvperf.machine.csrs import PLAIN, CsrFile, bits_of, place_of
 from rvperf.machine.ram import Ram
 from rvperf.machine.state import HART, Block
 from rvperf.machine.timing import (
@@ -20,42 +27,34 @@ from rvperf.machine.traps import Trap
 
 MASK = (1 << 64) - 1
 NO_RESERVATION = MASK
+MSTATUS = CSR_NUMBERS["mstatus"]
+MIE, MIP = CSR_NUMBERS["mie"], CSR_NUMBERS["mip"]
+MEDELEG, MIDELEG = CSR_NUMBERS["medeleg"], CSR_NUMBERS["mideleg"]
+FCSR = CSR_NUMBERS["fcsr"]
+SUM, MXR, MPRV = (bits_of("mstatus", name) for name in ("SUM", "MXR", "MPRV"))
+MPP, MPP_AT, FS = bits_of("mstatus", "MPP"), place_of("mstatus", "MPP"), bits_of("mstatus", "FS")
+SATP_MODE, SATP_PPN = place_of("satp", "MODE"), bits_of("satp", "PPN")
+# The CSRs of a mode's trap frame: epc, cause, tval, tvec.
+FRAME_CSRS = {to: tuple(CSR_NUMBERS[name] for name in frame[:4]) for to, frame in FRAMES.items()}
 FRM_RMM = 4
-FCSR, FRM, FFLAGS = 0x003, 0x002, 0x001
-SSTATUS, SIE, STVEC, SEPC, SCAUSE, STVAL, SIP, SATP = (
-    0x100,
-    0x104,
-    0x105,
-    0x141,
-    0x142,
-    0x143,
-    0x144,
-    0x180,
-)
-STIMECMP = 0x14D
-MSTATUS, MEDELEG, MIDELEG, MIE, MTVEC, MEPC, MCAUSE, MTVAL, MIP = (
-    0x300,
-    0x302,
-    0x303,
-    0x304,
-    0x305,
-    0x341,
-    0x342,
-    0x343,
-    0x344,
-)
-CYCLE, TIME, INSTRET, MCYCLE, MINSTRET = 0xC00, 0xC01, 0xC02, 0xB00, 0xB02
-SSTATUS_MASK = 0x8000_0003_000D_E162
-STIP = 1 << 5
-PAGE_FAULT = {"x": 12, "r": 13, "w": 15}
-ACCESS_FAULT = {"x": 1, "r": 5, "w": 7}
-MISALIGNED = {"x": 0, "r": 4, "w": 6}
+# A kernel's calls and returns ask for the same few again and again.
+enter, leave = lru_cache(64)(routing.enter), lru_cache(64)(routing.leave)
+
+PAGE_FAULT = {
+    "x": Cause.INSTRUCTION_PAGE_FAULT,
+    "r": Cause.LOAD_PAGE_FAULT,
+    "w": Cause.STORE_PAGE_FAULT,
+}
+ACCESS_FAULT = {
+    "x": Cause.INSTRUCTION_ACCESS_FAULT,
+    "r": Cause.LOAD_ACCESS_FAULT,
+    "w": Cause.STORE_ACCESS_FAULT,
+}
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = (1 << n for n in range(8))
-NEEDS = {"r": PTE_R, "w": PTE_W, "x": PTE_X}
-U, S, M = 0, 1, 3
+NEEDS = {"r": PTE_R | PTE_A, "w": PTE_W | PTE_A | PTE_D, "x": PTE_X | PTE_A}
 SOURCES = ("instructions", "cycles", "branches", "branch-misses", "loads", "stores")
 
-RESERVATION, MODE = HART["reservation"] // 8, HART["mode"] // 8
+RESERVATION, MODE, ACCESS = (HART[name] // 8 for name in ("reservation", "mode", "access"))
 INSTRUCTIONS, EXTRA_CYCLES, BRANCHES, BRANCH_MISSES, LOADS, STORES = PENDING = tuple(
     HART[name] // 8
     for name in ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
@@ -75,9 +74,6 @@ COUNTED_BY_KIND = {
     kind: tuple(HART[name] // 8 for name in names) for kind, names in COUNTED_BY_KIND_NAMES.items()
 }
 
-MSTATUS_SIE, MSTATUS_MIE, MSTATUS_SPIE, MSTATUS_MPIE = 1 << 1, 1 << 3, 1 << 5, 1 << 7
-MSTATUS_SPP, MSTATUS_FS = 1 << 8, 3 << 13
-MSTATUS_MPRV, MSTATUS_SUM, MSTATUS_MXR = 1 << 17, 1 << 18, 1 << 19
 # What `predict` gives for each state of a counter, and a branch that is taken or not.
 PREDICTIONS = [
     [tuple(map(number, predict(Num(counter), Truth(taken)))) for taken in (False, True)]
@@ -120,27 +116,44 @@ class Hart:
         self.f = self.state.words(HART["f"], 32)
         self._words = self.state.words(0, HART["predictor"] // 8)
         self.predictor = self.state.view[HART["predictor"] : HART["predictor"] + 4096]
-        self.reservation = None
-        self.mode = M
-        self._mstatus = 0
-        self.csrs: dict[int, int] = {}
         self.clock = 0  # cycles collected so far; `cycles` adds what is still in the state
         self.counts = {mode: dict.fromkeys(SOURCES, 0) for mode in (U, S, M)}
         self.fences: list[Callable[[int | None, int | None], None]] = []
         self.code_fences: list[Callable[[], None]] = []
-        self._translations: dict[tuple[int, str], int] = {}
+        # What was walked, by what it depends on beside the tables: the mode, and `access`.
+        self._walked: dict[tuple[int, int], dict[tuple[int, str], int]] = defaultdict(dict)
+        self.reservation = None
+        self.csrs = CsrFile(self)
+        self.mstatus = self.csrs.words[MSTATUS]
+        self.mode = M
+        self.floats_changed()
 
     pc = _word("pc")
     satp = _word("satp")
     access = _word("access")
     fp_slow = _word("fp_slow")
-    mode = _word("mode")
     frm = _word("frm")
     fflags = _word("fflags")
 
     @property
+    def mode(self) -> int:
+        """The privilege mode."""
+        return self._words[MODE]
+
+    @mode.setter
+    def mode(self, mode: int) -> None:
+        self._words[MODE] = mode
+        self._translations = self._walked[mode, self._words[ACCESS]]
+
+    @property
     def reservation(self) -> int | None:
-        """The address that a load-reserved holds, or None."""
+        """The address that a load-reserved holds, or None.
+
+        Traps and returns leave it alone, as a hart may (privileged manual 3.3.2): a program
+        retires as many instructions with a page fault or a tick between load-reserved and
+        store-conditional as without. So who switches to other code must end it, which kernels do
+        by a store-conditional, and models by setting None.
+        """
         value = self._words[RESERVATION]
         return None if value == NO_RESERVATION else value
 
@@ -213,85 +226,48 @@ class Hart:
         """The `time` CSR: ticks of the timebase since power-on."""
         return self.cycles * TIMEBASE_HERTZ // HERTZ
 
+    @property
+    def instructions(self) -> int:
+        """Instructions retired since power-on, in all modes."""
+        counted = sum(counts["instructions"] for counts in self.counts.values())
+        return counted + self._words[INSTRUCTIONS]
+
     # CSRs.
 
     def read_csr(self, number: int) -> int:
         """The CSR's value as an instruction of the current mode reads it. Trap(2) if it may not."""
-        self._permit(number, write=False)
-        return self.csr_value(number)
+        mode = self._words[MODE]
+        if number in PLAIN[mode]:
+            return self.csrs.words[number]
+        self.csrs.permit(number, mode, write=False)
+        return self.csrs.value(number)
 
     def write_csr(self, number: int, value: int) -> None:
         """Write as an instruction of the current mode would; illegal fields keep legal values."""
-        self._permit(number, write=True)
-        self.set_csr(number, value & MASK)
-
-    def _permit(self, number: int, write: bool) -> None:
-        if self.mode < number >> 8 & 3 or write and number >> 10 == 3:
-            raise Trap(2)
+        self.csrs.permit(number, self._words[MODE], write=True)
+        self.csrs.write(number, value)
 
     def csr_value(self, number: int) -> int:
         """The CSR's value, whoever asks."""
-        if number == SSTATUS:
-            return self._mstatus & SSTATUS_MASK | 2 << 32
-        if number == MSTATUS:
-            return self._mstatus | 0xA << 32
-        if number == FCSR:
-            return self.frm << 5 | self.fflags
-        if number == FRM:
-            return self.frm
-        if number == FFLAGS:
-            return self.fflags
-        if number == SATP:
-            return self.satp
-        if number in (CYCLE, MCYCLE):
-            return self.cycles
-        if number in (INSTRET, MINSTRET):
-            pending = self._words[INSTRUCTIONS]
-            return sum(counts["instructions"] for counts in self.counts.values()) + pending
-        if number == TIME:
-            return self.time
-        if number in (SIP, MIP):
-            timer = STIP if self.time >= self.csrs.get(STIMECMP, MASK) else 0
-            return self.csrs.get(MIP, 0) & ~STIP | timer
-        if number == SIE:
-            return self.csrs.get(MIE, 0) & self.csrs.get(MIDELEG, 0)
-        return self.csrs.get(number, 0)
+        return self.csrs.value(number)
 
     def set_csr(self, number: int, value: int) -> None:
-        """Set the CSR, whoever asks."""
-        if number in (SSTATUS, MSTATUS):
-            mask = SSTATUS_MASK if number == SSTATUS else 0x7E_79AA
-            self._set_mstatus(self._mstatus & ~mask | value & mask)
-        elif number == FCSR:
-            self.fflags = value & 31
-            self.frm = value >> 5 & 7
-            self._fp_changed()
-        elif number == FRM:
-            self.frm = value & 7
-            self._fp_changed()
-        elif number == FFLAGS:
-            self.fflags = value & 31
-        elif number == SATP:
-            if value >> 60 in (0, 8):
-                self.satp = value
-                self._translations.clear()
-        elif number == SIE:
-            mask = self.csrs.get(MIDELEG, 0)
-            self.csrs[MIE] = self.csrs.get(MIE, 0) & ~mask | value & mask
-        else:
-            self.csrs[number] = value
+        """Set the CSR, whoever asks; illegal fields keep legal values here too."""
+        self.csrs.write(number, value)
 
-    def _set_mstatus(self, value: int) -> None:
-        changed = self._mstatus ^ value
-        self._mstatus = value
-        if changed & (MSTATUS_SUM | MSTATUS_MXR | MSTATUS_MPRV):
-            self._translations.clear()
-            self.access = value & (MSTATUS_SUM | MSTATUS_MXR | MSTATUS_MPRV)
-        if changed & MSTATUS_FS:
-            self._fp_changed()
+    def set_mstatus(self, value: int) -> None:
+        """Put a legal value into mstatus, and know what follows for memory and floating point."""
+        changed = self.mstatus ^ value
+        self.mstatus = value
+        if changed & (SUM | MXR | MPRV | MPP):
+            self.access = value & (SUM | MXR | MPRV) | (value & MPP if value & MPRV else 0)
+            self._translations = self._walked[self._words[MODE], self._words[ACCESS]]
+        if changed & FS:
+            self.floats_changed()
 
-    def _fp_changed(self) -> None:
-        self.fp_slow = not self._mstatus & MSTATUS_FS or self.frm >= FRM_RMM
+    def floats_changed(self) -> None:
+        """Decide anew whether native code may execute floating point."""
+        self.fp_slow = not self.mstatus & FS or self.frm >= FRM_RMM
 
     @property
     def fcsr(self) -> int:
@@ -302,55 +278,49 @@ class Hart:
     def fcsr(self, value: int) -> None:
         self.set_csr(FCSR, value)
 
-    # Traps.
+    # Traps and interrupts.
 
     def trap(self, cause: int, tval: int = 0, interrupt: bool = False) -> None:
         """Deliver a trap at pc to the mode that delegation names (privileged manual 3.1.8)."""
         self.collect()
-        delegated = self.csrs.get(MIDELEG if interrupt else MEDELEG, 0) >> cause & 1
-        mode, status = self.mode, self._mstatus
-        code = cause | (1 << 63 if interrupt else 0)
-        if mode != M and delegated:
-            self.csrs[SEPC], self.csrs[SCAUSE], self.csrs[STVAL] = self.pc, code, tval
-            status &= ~(MSTATUS_SPIE | MSTATUS_SPP)
-            status |= (status & MSTATUS_SIE) << 4 | mode << 8
-            self._set_mstatus(status & ~MSTATUS_SIE)
-            to, vector = S, self.csrs.get(STVEC, 0)
-        else:
-            self.csrs[MEPC], self.csrs[MCAUSE], self.csrs[MTVAL] = self.pc, code, tval
-            status &= ~(MSTATUS_MPIE | 3 << 11)
-            status |= (status & MSTATUS_MIE) << 4 | mode << 11
-            self._set_mstatus(status & ~MSTATUS_MIE)
-            to, vector = M, self.csrs.get(MTVEC, 0)
-        self.pc = (vector & ~3) + (4 * cause if interrupt and vector & 1 else 0)
-        self._enter(to)
+        words, mode = self.csrs.words, self._words[MODE]
+        to = route(cause, interrupt, mode, words[MEDELEG], words[MIDELEG])
+        epc, code, value, tvec = FRAME_CSRS[to]
+        words[epc] = self.pc
+        words[code] = cause | (INTERRUPT if interrupt else 0)
+        words[value] = tval
+        self.set_mstatus(enter(to, mode, self.mstatus))
+        self.pc = handler(words[tvec], cause, interrupt)
+        self.mode = to
 
     def sret(self) -> None:
         """Return from a trap taken in S-mode."""
-        self.collect()
-        status = self._mstatus
-        to = status >> 8 & 1
-        status = status & ~MSTATUS_SIE | (status & MSTATUS_SPIE) >> 4
-        self._set_mstatus((status | MSTATUS_SPIE) & ~(MSTATUS_SPP | MSTATUS_MPRV))
-        self.pc = self.csrs.get(SEPC, 0)
-        self._enter(to)
+        self._return(S)
 
     def mret(self) -> None:
         """Return from a trap taken in M-mode."""
-        self.collect()
-        status = self._mstatus
-        to = status >> 11 & 3
-        status = status & ~MSTATUS_MIE | (status & MSTATUS_MPIE) >> 4
-        if to != M:
-            status &= ~MSTATUS_MPRV
-        self._set_mstatus((status | MSTATUS_MPIE) & ~(3 << 11))
-        self.pc = self.csrs.get(MEPC, 0)
-        self._enter(to)
+        self._return(M)
 
-    def _enter(self, mode: int) -> None:
-        if mode != self.mode:
-            self.mode = mode
-            self._translations.clear()
+    def _return(self, of: Mode) -> None:
+        self.collect()
+        to, status = leave(of, self.mstatus)
+        self.set_mstatus(status)
+        self.pc = self.csrs.words[FRAME_CSRS[of][0]]
+        self.mode = to
+
+    def pending_interrupt(self) -> Interrupt | None:
+        """The interrupt that would be taken now: pending, enabled, and of the highest priority."""
+        words = self.csrs.words
+        mip = self.csrs.value(MIP)
+        return pending(self._words[MODE], self.mstatus, mip, words[MIE], words[MIDELEG])
+
+    def interrupt(self) -> bool:
+        """Take the pending interrupt, if there is one: was there?"""
+        which = self.pending_interrupt()
+        if which is None:
+            return False
+        self.trap(which, interrupt=True)
+        return True
 
     # Memory as instructions see it.
 
@@ -358,7 +328,8 @@ class Hart:
         """The physical address behind va for access 'r', 'w' or 'x' in the current mode.
 
         Trap: page fault (translation refuses) or access fault (no memory there). Sv39 with Svade:
-        A and D are the software's to set (privileged manual 10.4).
+        A and D are the software's to set (privileged manual 10.4). What was found holds until
+        satp is written or an sfence.vma covers it.
         """
         key = va >> 12, access
         page = self._translations.get(key)
@@ -367,43 +338,46 @@ class Hart:
         return page | va & 0xFFF
 
     def _walk(self, va: int, access: str) -> int:
-        mode, flags = self.mode, 0
-        if access != "x" and self._mstatus & MSTATUS_MPRV:
-            mode = self._mstatus >> 11 & 3
-        if mode == M or self.satp >> 60 == 0:
+        mode, status = self.mode, self.mstatus
+        if access != "x" and status & MPRV:
+            mode = (status & MPP) >> MPP_AT
+        if mode == M or not self.satp >> SATP_MODE:
             page = va & ~0xFFF
         else:
-            if (va + (1 << 38) & MASK) >> 39:
-                raise Trap(PAGE_FAULT[access], va)  # not sign-extended from bit 38
-            table = (self.satp & (1 << 44) - 1) << 12
-            for level in (2, 1, 0):
-                pa = table + (va >> 12 + 9 * level & 511) * 8
-                if not self.ram.contains(pa, 8):
-                    raise Trap(ACCESS_FAULT[access], va)
-                pte = self.ram.load(pa, 8)
-                if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte >> 54:
-                    raise Trap(PAGE_FAULT[access], va)
-                if pte & (PTE_R | PTE_X):
-                    break
-                table = pte >> 10 << 12
-            else:
-                raise Trap(PAGE_FAULT[access], va)
-            flags = pte & 0xFF
-            if flags & PTE_X and self._mstatus & MSTATUS_MXR:
-                flags |= PTE_R
-            user = flags & PTE_U
-            reachable = (
-                user if mode == U else (not user or (access != "x" and self._mstatus & MSTATUS_SUM))
-            )
-            needed = NEEDS[access] | PTE_A | (PTE_D if access == "w" else 0)
-            low = (1 << 9 * level) - 1
-            ppn = pte >> 10
-            if not reachable or flags & needed != needed or ppn & low:
-                raise Trap(PAGE_FAULT[access], va)
-            page = (ppn | va >> 12 & low) << 12
+            page = self._walk_tables(va, access, mode)
         if not self.ram.contains(page, 4096):
             raise Trap(ACCESS_FAULT[access], va)
         return page
+
+    def _walk_tables(self, va: int, access: str, mode: int) -> int:
+        """The page behind va in the tables of satp, for an access as in `mode` (U or S)."""
+        if (va + (1 << 38) & MASK) >> 39:
+            raise Trap(PAGE_FAULT[access], va)  # not sign-extended from bit 38
+        table = (self.satp & SATP_PPN) << 12
+        for level in (2, 1, 0):
+            pa = table + (va >> 12 + 9 * level & 511) * 8
+            if not self.ram.contains(pa, 8):
+                raise Trap(ACCESS_FAULT[access], va)
+            pte = self.ram.load(pa, 8)
+            if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte >> 54:
+                raise Trap(PAGE_FAULT[access], va)
+            if pte & (PTE_R | PTE_X):
+                break
+            table = pte >> 10 << 12
+        else:
+            raise Trap(PAGE_FAULT[access], va)
+        status, flags = self.mstatus, pte
+        if flags & PTE_X and status & MXR:
+            flags |= PTE_R
+        if flags & PTE_U:
+            reachable = mode == U or (access != "x" and status & SUM)
+        else:
+            reachable = mode == S
+        offset = (1 << 9 * level) - 1  # of the page in its superpage
+        ppn, needed = pte >> 10, NEEDS[access]
+        if not reachable or flags & needed != needed or ppn & offset:
+            raise Trap(PAGE_FAULT[access], va)
+        return (ppn | va >> 12 & offset) << 12
 
     def load(self, va: int, size: int) -> int:
         """The number of `size` bytes at va; misaligned is allowed and may cross a page."""
@@ -424,14 +398,20 @@ class Hart:
         self.ram.store(high, size - first, value >> 8 * first)
 
     def sfence_vma(self, va: int | None = None, asid: int | None = None) -> None:
-        """Forget translations: of one page, or all."""
+        """Forget translations: of one page, or all. ASIDs are not told apart."""
         if va is None:
-            self._translations.clear()
+            self.forget_translations()
         else:
-            for access in "rwx":
-                self._translations.pop((va >> 12, access), None)
+            for walked in self._walked.values():
+                for access in "rwx":
+                    walked.pop((va >> 12, access), None)
         for tell in self.fences:
             tell(va, asid)
+
+    def forget_translations(self) -> None:
+        """Forget what was walked, in all modes."""
+        for walked in self._walked.values():
+            walked.clear()
 
     def fence_i(self) -> None:
         """Make stores visible to fetches. Stores to code are always seen here; engines may care."""

@@ -1,0 +1,109 @@
+"""The `rvperf` command. One module a command; each is imported only when it is asked for, so that
+`rvperf --help` doesn't pay for the machine."""
+
+import os
+import sys
+
+PROGRAM = "rvperf"
+
+# Name: its module here, and what the list of commands says of it (perf's own words).
+COMMANDS = {
+    "list": "List all symbolic event types",
+    "stat": "Run a command and gather performance counter statistics",
+}
+BUILT_IN = {
+    "help": "Show help for rvperf or for one of its commands",
+    "version": "Display the version of rvperf binary",
+}
+SYNOPSIS = f"{PROGRAM} [--version] [--help] COMMAND [ARGS]"
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command line and give its exit status. The console entry point."""
+    try:
+        status = run(sys.argv[1:] if words is None else words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read us has gone: end as SIGPIPE would have ended perf, without a word.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except KeyboardInterrupt:
+        return 128 + 2
+    except Exception as error:
+        # Only a command that measures imports the session, so only then can this be its error.
+        session = sys.modules.get("rvperf.session")
+        if session is None or not isinstance(error, session.SessionError):
+            raise
+        sys.stderr.write(f"{error.message}\n")
+        return error.exit_code
+
+
+def run(words: list[str]) -> int:
+    if not words:
+        sys.stdout.write(commands_page())
+        return 1
+    first, *rest = words
+    if first in ("--help", "-h"):
+        first, rest = "help", rest
+    elif first in ("--version", "-v"):
+        first, rest = "version", []
+    elif first == "--list-cmds":
+        print(" ".join(sorted({**COMMANDS, **BUILT_IN})))
+        return 0
+    elif first.startswith("-"):
+        sys.stderr.write(f"Unknown option: {first}\n\n Usage: {SYNOPSIS}\n")
+        return 129
+    if first in COMMANDS and rest[:1] == ["--help"]:
+        first, rest = "help", [first]
+    if first == "help":
+        return help_on(rest)
+    if first == "version":
+        from rvperf import __version__
+
+        print(f"{PROGRAM} version {__version__}")
+        return 0
+    if first in COMMANDS:
+        return command(first).run(rest)
+    return unknown(first)
+
+
+def command(name: str):
+    """The module of a command: `run(words)` gives its exit status, `manual()` its help."""
+    from importlib import import_module
+
+    return import_module(f"rvperf.cli.{name}")
+
+
+def commands_page() -> str:
+    lines = [f"   {name:<15} {sentence}" for name, sentence in all_commands()]
+    return (
+        f"\n usage: {SYNOPSIS}\n\n"
+        f" The {PROGRAM} commands are:\n" + "\n".join(lines) + "\n\n"
+        f" See '{PROGRAM} help COMMAND' for more information on a specific command.\n\n"
+    )
+
+
+def all_commands() -> list[tuple[str, str]]:
+    return sorted({**COMMANDS, **BUILT_IN}.items())
+
+
+def help_on(words: list[str]) -> int:
+    if not words or words[0] in BUILT_IN:
+        sys.stdout.write(commands_page())
+        return 0
+    if words[0] not in COMMANDS:
+        return unknown(words[0])
+    sys.stdout.write(command(words[0]).manual())
+    return 0
+
+
+def unknown(name: str) -> int:
+    from difflib import get_close_matches
+
+    message = f"{PROGRAM}: '{name}' is not a {PROGRAM}-command. See '{PROGRAM} --help'.\n"
+    close = get_close_matches(name, {**COMMANDS, **BUILT_IN})
+    if close:
+        message += "\nDid you mean this?\n" + "".join(f"\t{found}\n" for found in close)
+    sys.stderr.write(message)
+    return 1

@@ -1,0 +1,178 @@
+"""Command-line options by perf's rules, which are git's parse-options and not getopt's or click's.
+
+Parsing stops at the first word that is no option, or after `--`. A switch's value may be attached
+(`-x,`, `--event=cs`) or the next word, whatever that word looks like; switches cluster (`-nx,`). A
+long option may be abbreviated as long as that is unambiguous, and `--no-` turns an option off.
+Mistakes print the usage and exit with 129.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+USAGE_STATUS = 129
+"""Exit status for a command line that perf can't understand."""
+INVALID_STATUS = 234
+"""Exit status for one that it understands and can't do: -EINVAL as a byte."""
+COLUMN = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A row of a command's option table.
+
+    `kind` is flag (on or off), count (how often), text, number, several (a tuple of values) or
+    missing (perf has it, we don't yet). `convert` is applied to a value when it is met.
+    """
+
+    short: str
+    long: str
+    help: str
+    kind: str = "flag"
+    value: str = ""
+    """What the usage calls its argument; empty if it takes none."""
+    default: Any = None
+    convert: Callable[[str], Any] | None = None
+
+    @property
+    def key(self) -> str:
+        return self.long.removeprefix("no-").replace("-", "_")
+
+    @property
+    def positive(self) -> bool:
+        return not self.long.startswith("no-")
+
+
+class Usage(Exception):
+    """A command line that can't be followed.
+
+    `message` comes first; then the usage with the options named in `about` (all if it is None).
+    """
+
+    def __init__(self, message: str, about: tuple[str, ...] | None = (), status=USAGE_STATUS):
+        super().__init__(message)
+        self.message, self.about, self.status = message, about, status
+
+
+def parse(options: tuple[Option, ...], words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Values by option (`big-num` is `big_num`), and the words that are left.
+
+    Raises Usage.
+    """
+    values = {option.key: option.default for option in options if option.kind != "missing"}
+    rest = list(words)
+    while rest and rest[0].startswith("-") and rest[0] != "-":
+        word = rest.pop(0)
+        if word == "--":
+            break
+        if word.startswith("--"):
+            long_option(options, word[2:], rest, values)
+        else:
+            switches(options, word[1:], rest, values)
+    return values, rest
+
+
+def switches(options, letters, rest, values) -> None:
+    """A word of one-letter options; the first that takes a value takes the remaining letters."""
+    while letters:
+        letter, letters = letters[0], letters[1:]
+        if letter == "h":
+            raise Usage("\n", None)
+        option = next((option for option in options if option.short == letter), None)
+        if option is None:
+            raise Usage(f"  Error: unknown switch `{letter}'\n\n", None)
+        named = f"switch `{letter}'"
+        if option.value and option.kind != "missing":
+            if not letters and not rest:
+                raise Usage(f" Error: {named} requires a value\n", (option.long,))
+            value = letters or rest.pop(0)
+            letters = ""
+            set_value(option, named, value, values)
+        else:
+            set_value(option, named, None, values)
+
+
+def long_option(options, word, rest, values) -> None:
+    name, equals, attached = word.partition("=")
+    if name in ("help", "help-all"):
+        raise Usage("\n", None)
+    option, on = find(options, name)
+    named = f"option `{name if on == option.positive else 'no-' + option.key}'"
+    if not on and option.value and option.kind != "missing":
+        values[option.key] = option.default
+        return
+    if equals and not option.value:
+        raise Usage(f" Error: option `{option.long}' takes no value\n", ())
+    if not option.value or option.kind == "missing":
+        set_value(option, named, None, values, on)
+        return
+    if not equals and not rest:
+        raise Usage(f" Error: option `{option.long}' requires a value\n", (option.long,))
+    set_value(option, f"option `{option.long}'", attached if equals else rest.pop(0), values)
+
+
+def find(options, name) -> tuple[Option, bool]:
+    """The option of this name or abbreviation, and whether the name turns it on."""
+    spellings = [(option.long, option, option.positive) for option in options]
+    spellings += [
+        (option.long[3:] if not option.positive else f"no-{option.long}", option, True)
+        if not option.positive
+        else (f"no-{option.long}", option, False)
+        for option in options
+    ]
+    for spelling, option, on in spellings:
+        if spelling == name:
+            return option, on
+    found = {}
+    for spelling, option, on in spellings:
+        if spelling.startswith(name):
+            found.setdefault((option.long, on), (spelling, option, on))
+    if not found:
+        raise Usage(f"  Error: unknown option `{name}'\n\n", None)
+    if len(found) > 1:
+        first, second = [spelling for spelling, _, _ in found.values()][:2]
+        about = tuple(option.long for option in options if option.long.startswith(name))
+        raise Usage(
+            f" Error: Ambiguous option: {name} (could be --{first} or --{second})\n\n", about
+        )
+    _, option, on = next(iter(found.values()))
+    return option, on
+
+
+def set_value(option, named, value, values, on=True) -> None:
+    key = option.key
+    if option.kind == "missing":
+        raise Usage(f" Error: {named}: perf has it, rvperf doesn't have it yet\n\n", ())
+    if option.kind == "flag":
+        values[key] = on
+    elif option.kind == "count":
+        values[key] = (values[key] or 0) + 1 if on else 0
+    elif option.kind == "number":
+        try:
+            values[key] = int(value)
+        except ValueError:
+            message = f" Error: {named} expects a numerical value\n"
+            raise Usage(message, (option.long,)) from None
+    else:
+        value = option.convert(value) if option.convert else value
+        values[key] = (*values[key], value) if option.kind == "several" else value
+
+
+def usage(synopsis: str, options: tuple[Option, ...], about: tuple[str, ...] | None = None) -> str:
+    """perf's usage page: the synopsis, and all options or those named in `about`."""
+    page = f" Usage: {synopsis}\n\n"
+    if about is None:
+        shown = [option for option in options if option.kind != "missing"]
+        by_letter = sorted((o for o in shown if o.short), key=lambda o: o.short.lower())
+        shown = by_letter + sorted((o for o in shown if not o.short), key=lambda o: o.long)
+        return page + "".join(map(option_line, shown)) + "\n"
+    return page + "".join(option_line(option) for option in options if option.long in about)
+
+
+def option_line(option: Option) -> str:
+    line = f"    -{option.short}, --{option.long}" if option.short else f"        --{option.long}"
+    if option.value:
+        line += f" <{option.value}>"
+    if len(line) <= COLUMN:
+        return f"{line:<{COLUMN + 2}}{option.help}\n"
+    return f"{line}\n{'':<{COLUMN + 2}}{option.help}\n"

@@ -1,0 +1,408 @@
+"""`rvperf stat`: run a program and count events over its whole life."""
+
+import math
+import os
+import sys
+from dataclasses import replace
+
+from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
+from rvperf.cli.syntax import syntax_error
+from rvperf.events import DEFAULT, Event, EventSyntaxError, detailed, parse_events
+from rvperf.render import stat as render
+from rvperf.results import Count, StatResult
+
+SYNOPSIS = "rvperf stat [<options>] [<command>]"
+FAILED_STATUS = 255
+"""Exit status when the program or a file can't be opened: -1 as a byte."""
+
+
+def missing(short, long, value=""):
+    return Option(short, long, "", "missing", value)
+
+
+def events_of(text: str) -> tuple[Event, ...]:
+    try:
+        return parse_events(text)
+    except EventSyntaxError as error:
+        raise Usage(syntax_error(error) + "\n", ("event",)) from None
+
+
+OPTIONS = (
+    missing("T", "transaction"),
+    Option(
+        "e",
+        "event",
+        "event selector. use 'rvperf list' to list available events",
+        "several",
+        "event",
+        (),
+        events_of,
+    ),
+    missing("", "filter", "filter"),
+    Option("i", "no-inherit", "child tasks do not inherit counters", default=True),
+    missing("p", "pid", "pid"),
+    missing("t", "tid", "tid"),
+    missing("a", "all-cpus"),
+    missing("g", "group"),
+    Option("", "scale", "Use --no-scale to disable counter scaling for multiplexing"),
+    Option("v", "verbose", "be more verbose (show counter open errors, etc)", "count", default=0),
+    Option(
+        "r",
+        "repeat",
+        "repeat command and print average + stddev (max: 100, forever: 0)",
+        "number",
+        "n",
+        1,
+    ),
+    missing("", "table"),
+    Option("n", "null", "null run - dont start any counters"),
+    Option("d", "detailed", "detailed run - start a lot of events", "count", default=0),
+    missing("S", "sync"),
+    Option("B", "big-num", "print large numbers with thousands' separators", default=True),
+    missing("C", "cpu", "cpu"),
+    missing("A", "no-aggr"),
+    missing("", "no-merge"),
+    missing("", "hybrid-merge"),
+    Option("x", "field-separator", "print counts with custom separator", "text", value="separator"),
+    Option("j", "json-output", "print counts in JSON format"),
+    missing("G", "cgroup", "name"),
+    missing("", "for-each-cgroup", "name"),
+    Option("o", "output", "output file name", "text", "file"),
+    Option("", "append", "append to the output file"),
+    Option("", "log-fd", "log output to fd, instead of stderr", "number", "n"),
+    missing("", "pre", "command"),
+    missing("", "post", "command"),
+    missing("I", "interval-print", "n"),
+    missing("", "interval-count", "n"),
+    missing("", "interval-clear"),
+    Option(
+        "",
+        "timeout",
+        "stop workload and print counts after a timeout period in ms (>= 10ms)",
+        "number",
+        "n",
+    ),
+    missing("", "per-socket"),
+    missing("", "per-die"),
+    missing("", "per-core"),
+    missing("", "per-thread"),
+    missing("", "per-node"),
+    missing("D", "delay", "n"),
+    missing("", "metric-only"),
+    missing("", "metric-no-group"),
+    missing("", "metric-no-merge"),
+    missing("", "topdown"),
+    missing("", "td-level", "n"),
+    missing("", "smi-cost"),
+    missing("M", "metrics", "metric/metric group list"),
+    Option("", "all-kernel", "Configure all used events to run in kernel space."),
+    Option("", "all-user", "Configure all used events to run in user space."),
+    missing("", "percore-show-thread"),
+    missing("", "summary"),
+    missing("", "no-csv-summary"),
+    Option("", "quiet", "don't print any output, messages or warnings"),
+    missing("", "cputype", "hybrid cpu type"),
+    missing("", "control", "fd:ctl-fd[,ack-fd] or fifo:ctl-fifo[,ack-fifo]"),
+    missing("", "iostat"),
+    Option(
+        "",
+        "sysroot",
+        "directory with the program's own libraries and files (default: $RVPERF_SYSROOT)",
+        "text",
+        "dir",
+    ),
+    Option("", "allow-write", "let the program write below this directory", "several", "dir", ()),
+    Option(
+        "",
+        "engine",
+        "what executes the program: native (default), or reference, slow and for checking",
+        "text",
+        "native|reference",
+        "native",
+    ),
+)
+
+SIGNALS = dict(
+    enumerate(
+        (
+            "Hangup",
+            "Interrupt",
+            "Quit",
+            "Illegal instruction",
+            "Trace/breakpoint trap",
+            "Aborted",
+            "Bus error",
+            "Floating point exception",
+            "Killed",
+            "User defined signal 1",
+            "Segmentation fault",
+            "User defined signal 2",
+            "Broken pipe",
+            "Alarm clock",
+            "Terminated",
+            "Stack fault",
+            "Child exited",
+            "Continued",
+            "Stopped (signal)",
+            "Stopped",
+            "Stopped (tty input)",
+            "Stopped (tty output)",
+            "Urgent I/O condition",
+            "CPU time limit exceeded",
+            "File size limit exceeded",
+            "Virtual timer expired",
+            "Profiling timer expired",
+            "Window changed",
+            "I/O possible",
+            "Power failure",
+            "Bad system call",
+        ),
+        start=1,
+    )
+)
+"""riscv64 Linux's signals in glibc's words (psignal(3)), which perf prints."""
+
+
+def run(words: list[str]) -> int:
+    try:
+        options, command = parse(OPTIONS, words)
+        check(options, command)
+    except Usage as mistake:
+        sys.stderr.write(mistake.message + usage(SYNOPSIS, OPTIONS, mistake.about))
+        return mistake.status
+    events = wanted(options)
+    try:
+        output = open_output(options)
+    except OSError as error:
+        what = "failed to create output file" if options["output"] else "Failed opening logfd"
+        sys.stderr.write(f"{what}: {error.strerror}\n")
+        return FAILED_STATUS if options["output"] else INVALID_STATUS
+    with output:
+        return measure_and_show(options, tuple(command), events, output)
+
+
+def measure_and_show(options, command, events, output) -> int:
+    if options["verbose"]:
+        for event in events:
+            if not event.countable:
+                sys.stderr.write(f"Warning:\n{event.name} event is not supported by the kernel.\n")
+    results = []
+    while not options["repeat"] or len(results) < options["repeat"]:
+        if options["repeat"] != 1 and options["verbose"]:
+            sys.stderr.write(f"[ perf stat: executing run #{len(results) + 1} ... ]\n")
+        result = measure(options, command, events)
+        if result.exit.signal is not None:
+            name = SIGNALS.get(result.exit.signal, f"Unknown signal {result.exit.signal}")
+            sys.stderr.write(f"{command[0]}: {name}\n")
+        if options["verbose"]:
+            sys.stderr.write(render.raw(result))
+        results.append(result)
+        if not options["repeat"]:  # forever: each run shows itself
+            show(options, result, output)
+        if options["repeat"] != 1 and result.exit.signal == INTERRUPT:
+            break
+    status = result.exit.code or 0
+    if options["repeat"] and not show(options, mean(results), output):
+        return FAILED_STATUS
+    return status
+
+
+INTERRUPT = 2
+
+
+def check(options, command) -> None:
+    """What the option table alone can't say. Raises Usage."""
+    if options["all_kernel"] and options["all_user"]:
+        both = ("all-kernel", "all-user")
+        raise Usage(" Error: option `all-kernel' cannot be used with all-user\n", both)
+    if options["output"] is not None and options["log_fd"] is not None:
+        both = ("output", "log-fd")
+        raise Usage("cannot use both --output and --log-fd\n\n", both, INVALID_STATUS)
+    if (options["log_fd"] or 0) < 0:
+        raise Usage("argument to --log-fd must be a > 0\n\n", ("log-fd",), INVALID_STATUS)
+    if options["repeat"] < 0:
+        raise Usage("Run count must be a positive number\n\n", ("repeat",), INVALID_STATUS)
+    if options["timeout"] is not None and options["timeout"] < 10:
+        raise Usage("timeout must be >= 10ms.\n\n", ("timeout",), INVALID_STATUS)
+    if options["engine"] not in ("native", "reference"):
+        message = f" Error: there is no engine `{options['engine']}', only native and reference\n"
+        raise Usage(message, ("engine",))
+    if not command:
+        raise Usage("\n", None)
+    if command[0] in ("record", "report"):
+        message = f" Error: stat {command[0]}: perf has it, rvperf doesn't have it yet"
+        raise Usage(f"{message} (./{command[0]} runs a program of that name)\n\n")
+
+
+def wanted(options) -> tuple[Event, ...]:
+    """The events that the options ask for; -n means no more than -e names."""
+    events = [event for several in options["event"] for event in several]
+    if not options["null"]:
+        if not events:
+            events += parse_events(DEFAULT)
+        if options["detailed"]:
+            events += parse_events(detailed(options["detailed"]))
+    if options["all_user"] or options["all_kernel"]:
+        events = [event.only(user=bool(options["all_user"])) for event in events]
+    return tuple(events)
+
+
+def measure(options, command, events) -> StatResult:
+    """One run. What nothing can count gets its row here, so the session only sees the rest."""
+    from rvperf.session import StatRequest, stat
+
+    timeout = options["timeout"]
+    request = StatRequest(
+        argv=command,
+        events=tuple(event for event in events if event.countable),
+        sysroot=options["sysroot"] or os.environ.get("RVPERF_SYSROOT") or None,
+        allow_write=options["allow_write"],
+        env=dict(os.environ),
+        engine=options["engine"],
+        timeout_ns=None if timeout is None else timeout * 1_000_000,
+        verbose=options["verbose"],
+    )
+    result = stat(request)
+    counted = iter(result.counts)
+    counts = [
+        replace(next(counted), context=event.context)
+        if event.countable
+        else Count(event.name, event.symbol, None, supported=False)
+        for event in events
+    ]
+    return replace(result, counts=tuple(counts))
+
+
+def mean(results: list[StatResult]) -> StatResult:
+    """Several runs as one: the mean of every count, with the deviation of that mean."""
+    last = results[-1]
+    if len(results) == 1:
+        return last
+    counts = []
+    for same in zip(*(result.counts for result in results), strict=True):
+        counted = [count for count in same if count.counted]
+        if not counted:
+            counts.append(same[-1])
+            continue
+        value, deviation = mean_and_deviation([count.value for count in counted])
+        counts.append(
+            replace(
+                same[-1],
+                value=value,
+                noise=100 * deviation / value if value else 0.0,
+                enabled=round(sum(count.enabled for count in counted) / len(counted)),
+                running=round(sum(count.running for count in counted) / len(counted)),
+            )
+        )
+    elapsed, deviation = mean_and_deviation([result.elapsed for result in results])
+    return replace(
+        last,
+        counts=tuple(counts),
+        elapsed=elapsed,
+        runs=len(results),
+        elapsed_deviation=deviation,
+    )
+
+
+def mean_and_deviation(values) -> tuple[float, float]:
+    """The mean and its standard deviation (not the values'), as perf's stddev_stats() gives it."""
+    n = len(values)
+    if all(value == values[0] for value in values):
+        return values[0], 0.0
+    average = sum(values) / n
+    variance = sum((value - average) ** 2 for value in values) / (n - 1)
+    return average, math.sqrt(variance / n)
+
+
+def open_output(options):
+    """Where the counts go. Raises OSError."""
+    if options["output"] is not None:
+        output = open(options["output"], "a" if options["append"] else "w")
+    elif options["log_fd"]:
+        output = os.fdopen(options["log_fd"], "a" if options["append"] else "w", closefd=False)
+    else:
+        return os.fdopen(os.dup(2), "w")
+    from time import ctime
+
+    output.write(f"# started on {ctime()}\n\n")
+    return output
+
+
+def show(options, result, output) -> bool:
+    """Print the counts; on stderr, with the reason, if their file can't take them."""
+    if options["quiet"]:
+        return True
+    block = formatted(options, result, output.isatty())
+    try:
+        output.write(block)
+        output.flush()
+        return True
+    except OSError as error:
+        discard(output)
+        if options["output"] is not None or options["log_fd"]:
+            where = options["output"] if options["output"] is not None else "the log"
+            tell(f"failed to write {where}: {error.strerror}\n{block}")
+        return False
+
+
+def discard(output) -> None:
+    """Drop what a failed write left in the buffer, so that closing doesn't fail again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, output.fileno())
+    os.close(nowhere)
+    output.flush()
+
+
+def tell(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody is left to tell
+
+
+def formatted(options, result, terminal: bool) -> str:
+    if options["json_output"]:
+        return render.json_lines(result)
+    separator = options["field_separator"]
+    if separator is not None:
+        return render.csv(result, "\t" if separator == "\\t" else separator)
+    return render.text(
+        result,
+        group=by_locale() if options["big_num"] else render.ungrouped,
+        colour=terminal,
+        null_run=bool(options["null"]),
+    )
+
+
+def by_locale() -> render.Group:
+    """Numbers as the user's LC_NUMERIC groups them; the C locale doesn't."""
+    import locale
+
+    try:
+        locale.setlocale(locale.LC_NUMERIC, "")
+    except locale.Error:
+        return render.ungrouped
+    return lambda form, value: locale.format_string(form, value, grouping=True)
+
+
+def manual() -> str:
+    return (
+        "rvperf-stat - Run a command and gather performance counter statistics\n\n"
+        + usage(SYNOPSIS, OPTIONS)
+        + MANUAL
+    )
+
+
+MANUAL = """\
+ The command is a riscv64 Linux program, with its arguments; options after it are its own. Counts
+ go to stderr. The exit status is the program's; 0 if a signal ended it, 255 if it can't be started,
+ 129 if the command line can't be understood. Times are the emulated machine's.
+
+ Events: names that `rvperf list` prints, separated by commas; {a,b} groups them; `:u` counts in
+ user mode only and `:k` in the kernel only; event/name=NAME/ shows NAME.
+
+    rvperf stat ./program
+    rvperf stat -e instructions:u,cycles:u -x, ./program
+    rvperf stat --sysroot /usr/riscv64-linux-gnu ls -l
+"""

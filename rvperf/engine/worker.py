@@ -1,0 +1,138 @@
+"""The compiling process: reads hot addresses with their code from stdin, writes regions to stdout.
+
+It is a process of its own so that compiling neither holds the interpreter lock of the emulating
+one nor, if LLVM should fail on some region, ends it. Messages are pickles, each after its length
+as eight bytes; both ends are ours. When the emulating process is done, this one finishes what it
+was asked for, within `GRACE_SECONDS`, and adds its regions to the cache for the next run.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from rvperf.engine import codecache
+from rvperf.engine.codecache import Region
+
+GRACE_SECONDS = 30
+COMMAND = "import sys; from rvperf.engine.worker import main; main(sys.argv[1])"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Compile the region at `head`. `pages` as `regions.Snapshot` takes them."""
+
+    head: int
+    live: frozenset[str]
+    pages: dict[int, tuple[bytes, bytes]]
+
+
+class Worker:
+    """The compiling process as the emulating one sees it.
+
+    `file` names what it keeps its regions under in the cache; empty for nothing.
+    """
+
+    def __init__(self, file: str):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, file],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # ^C is for the emulating process
+        )
+        os.set_blocking(self.process.stdout.fileno(), False)
+        os.set_blocking(self.process.stdin.fileno(), False)
+        self._received = bytearray()
+        self._unsent = bytearray()
+        self.alive = True
+
+    def send(self, job: Job) -> None:
+        """Queue a job."""
+        data = pickle.dumps(job)
+        self._unsent += len(data).to_bytes(8, "little") + data
+        self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._unsent:
+                sent = os.write(self.process.stdin.fileno(), self._unsent)
+                del self._unsent[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.alive = False
+
+    def receive(self) -> list[Region]:
+        """The regions that have been finished since the last call; does not wait."""
+        self._flush()
+        try:
+            while data := os.read(self.process.stdout.fileno(), 1 << 20):
+                self._received += data
+            self.alive = False
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.alive = False
+        found = []
+        while len(self._received) >= 8:
+            size = int.from_bytes(self._received[:8], "little")
+            if len(self._received) < 8 + size:
+                break
+            found.append(pickle.loads(bytes(self._received[8 : 8 + size])))
+            del self._received[: 8 + size]
+        return found
+
+    def dismiss(self) -> None:
+        """Let it finish and keep what it was asked for, and wait no longer."""
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.returncode = 0  # nobody waits for it: it outlives this process
+
+
+def compile_region(job: Job) -> Region:
+    """Explore and compile one region; one without ranges if there is nothing to compile."""
+    from rvperf.engine import objects, regions
+
+    snapshot = regions.Snapshot(job.pages)
+    blocks = regions.explore(snapshot, job.head)
+    if not blocks:
+        return Region(job.head)
+    piece = objects.compile_module(regions.region_module("region", blocks, job.live))
+    ranges = tuple(regions.ranges(blocks))
+    guest_code = b"".join(snapshot.bytes(start, end) for start, end in ranges)
+    digest = codecache.digest(guest_code)
+    return Region(job.head, ranges, digest, piece.code, piece.symbols["region"])
+
+
+def main(file: str) -> None:
+    """Serve jobs until stdin ends, then keep the regions in the cache."""
+    os.nice(5)
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    done: list[Region] = []
+    listening, deadline = True, None
+    while len(size := source.read(8)) == 8:
+        job = pickle.loads(source.read(int.from_bytes(size, "little")))
+        if deadline is not None and time.monotonic() > deadline:
+            break
+        try:
+            region = compile_region(job)
+        except Exception:  # a region that can't be compiled stays interpreted
+            region = Region(job.head)
+        if region.ranges:
+            done.append(region)
+        if not listening:
+            continue
+        data = pickle.dumps(region)
+        try:
+            sink.write(len(data).to_bytes(8, "little") + data)
+            sink.flush()
+        except OSError:
+            listening, deadline = False, time.monotonic() + GRACE_SECONDS
+    if done and file:
+        codecache.add_regions(file, done)
+    os._exit(0)  # stdout may be closed at its other end; there is nothing left to flush

@@ -1,0 +1,1 @@
+"""What system software does, as models attached to privilege levels: firmware and kernel."""

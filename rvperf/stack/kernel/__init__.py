@@ -1,0 +1,656 @@
+"""The kernel: tasks, memory, files, signals and time, for programs on one hart.
+
+It takes the traps that the architecture routes to S-mode and answers them as Linux would. All it
+does to the hart goes through CSRs, registers and page tables in RAM; the time that it would take is
+charged (costs.py).
+"""
+
+import os
+import random
+import select
+import stat
+import struct
+import sys
+import time
+from array import array
+from collections import deque
+from dataclasses import dataclass
+from errno import ENOSYS
+from types import GeneratorType
+
+from . import costs, execution, files, procfs, signals
+from .elf import LoadError
+from .execution import resolve_program
+from .frames import Frames, OutOfMemory
+from .memory import PROT_EXEC, PROT_READ, PROT_WRITE, AccessFault
+from .names import NAMES
+from .pagecache import PageCache
+from .paths import Paths, Place
+from .signals import SigInfo
+from .syscalls import TABLE, arguments_of
+from .tasks import (
+    DEAD,
+    FIRST_PID,
+    RUNNABLE,
+    SLEEPING,
+    STOPPED,
+    Descriptors,
+    Interrupted,
+    Process,
+    Task,
+    Where,
+)
+
+__all__ = ["Exit", "Kernel", "LoadError", "resolve_program"]
+
+SSTATUS, SIE, STVEC, SCOUNTEREN, SENVCFG = 0x100, 0x104, 0x105, 0x106, 0x10A
+SEPC, SCAUSE, STVAL, STIMECMP, SATP = 0x141, 0x142, 0x143, 0x14D, 0x180
+SPP, SPIE, FS, FS_INITIAL = 1 << 8, 1 << 5, 3 << 13, 1 << 13
+STIE = 1 << 5
+SV39 = 8 << 60
+INTERRUPT = 1 << 63
+TIMER = INTERRUPT | 5
+ILLEGAL, BREAKPOINT, USER_CALL = 2, 3, 8
+PAGE_FAULTS = {12: PROT_EXEC, 13: PROT_READ, 15: PROT_WRITE}
+NEVER = (1 << 64) - 1
+MASK64 = (1 << 64) - 1
+
+TEXT = 0xFFFFFFFF80000000  # where Linux has its own code
+RESERVED = 4 << 20  # the firmware's 2 MiB and as much for the kernel's own
+SLICE_NS = 3_000_000  # how long a task runs while others wait (EEVDF's base slice)
+NS_PER_TICK = 100  # the timebase is 10 MHz
+DEFAULT_EPOCH = 1_735_689_600  # 2025-01-01 00:00:00 UTC: when the machine was switched on
+HIGHEST_TASKS = 4096
+
+# What the kernel tells of other exceptions: cause -> (signal, si_code).
+EXCEPTIONS = {
+    0: (signals.SIGBUS, 1),  # BUS_ADRALN
+    1: (signals.SIGSEGV, 2),
+    2: (signals.SIGILL, 1),  # ILL_ILLOPC
+    3: (signals.SIGTRAP, 1),  # TRAP_BRKPT
+    4: (signals.SIGBUS, 1),
+    5: (signals.SIGSEGV, 2),
+    6: (signals.SIGBUS, 1),
+    7: (signals.SIGSEGV, 2),
+}
+UNLIMITED = (1 << 64) - 1
+LIMITS = {
+    3: (8 << 20, UNLIMITED),
+    4: (0, UNLIMITED),
+    6: (HIGHEST_TASKS, HIGHEST_TASKS),
+    7: (1024, 1 << 20),
+    8: (8 << 20, 8 << 20),
+    11: (15000, 15000),
+    12: (819200, 819200),
+    13: (0, 0),
+    14: (0, 0),
+}
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How the program ended: an exit code, or the signal that killed it."""
+
+    code: int = 0
+    signal: int = 0
+
+
+class Kernel:
+    """One Linux, with one program started in it.
+
+    `argv` and `env` are what the program gets; `program` is its path if that isn't argv[0]. `cwd` is
+    a directory of the host, `allow_write` names further ones that the guest may write in. Raises
+    LoadError if the program can't be started.
+    """
+
+    def __init__(
+        self,
+        hart,
+        argv,
+        env,
+        cwd=None,
+        sysroot=None,
+        allow_write=(),
+        descriptors=(0, 1, 2),
+        verbose=False,
+        program=None,
+        epoch=None,
+    ):
+        self.hart = hart
+        self.verbose = verbose
+        self.frames = Frames(hart.ram, RESERVED)
+        self.cache = PageCache(self.frames)
+        self.epoch = DEFAULT_EPOCH if epoch is None else epoch
+        self.uid, self.gid = os.getuid(), os.getgid()
+        self.random = random.Random("rvperf").randbytes
+        self.counts = dict.fromkeys(
+            (
+                "page-faults",
+                "minor-faults",
+                "major-faults",
+                "context-switches",
+                "cpu-migrations",
+                "alignment-faults",
+                "emulation-faults",
+            ),
+            0,
+        )
+        self.tracepoints = dict.fromkeys(
+            (
+                "raw_syscalls:sys_enter",
+                "raw_syscalls:sys_exit",
+                "sched:sched_process_exec",
+                "sched:sched_process_exit",
+                "exceptions:page_fault_user",
+            ),
+            0,
+        )
+        self.user_ns = self.system_ns = 0
+        self.entered = 0  # the clock when a task last went to user mode
+        self.finished = False
+        self.exit = None
+        self.unknown = set()
+        self.pipes = 0
+        self.futexes = {}
+        self.ready = deque()
+        self.sleepers = []
+        self.processes = {}
+        self.next_pid = FIRST_PID
+        self.armed = NEVER
+        self.resched = False
+        self.current = None
+        self.running_memory = None
+        self.slice_end = 0
+
+        cwd = os.path.realpath(cwd or os.getcwd())
+        self.paths = Paths(sysroot, (cwd, "/tmp", *allow_write))
+        self.paths.synthetic_link = lambda path: procfs.link(self, path)
+        self.sigreturn_page = self.cache.anonymous(4096, "[sigreturn]")
+        self.sigreturn_page.users = 1
+        self.sigreturn_page.write(0, signals.SIGRETURN_CODE)
+        self.sigreturn_address = 0
+
+        here = Place(cwd, status=os.stat(cwd))
+        name = program or argv[0]
+        space, self.entry, self.stack_pointer, comm = execution.build(
+            self, name, [os.fsencode(word) for word in argv],
+            [os.fsencode(f"{key}={value}") for key, value in env.items()], here,
+        )  # fmt: skip
+        for kind in ("page-faults", "minor-faults"):
+            self.counts[kind] += 0
+        process = Process(self.allocate_pid(), None)
+        process.limits = dict(LIMITS)
+        self.foreground = process.group
+        table = Descriptors()
+        self.standard = [self.inherit(host) for host in descriptors]
+        for number, file in enumerate(self.standard):
+            if file is not None:
+                table.put(number, file)
+        self.first = self.current = Task(
+            self, process.pid, process, space, table, Where(here), name=comm
+        )
+        process.threads.append(self.current)
+        self.processes[process.pid] = process
+        # What perf sees of its own execve: the exec itself, and the call's return.
+        self.tracepoints["sched:sched_process_exec"] += 1
+        self.tracepoints["raw_syscalls:sys_exit"] += 1
+
+    def inherit(self, host):
+        """The open file behind a descriptor of the command's own; None if it is closed."""
+        try:
+            flags = os.get_inheritable(host) and os.fstat(host).st_mode
+            mode = os.fstat(host).st_mode
+        except OSError:
+            return None
+        import fcntl
+
+        flags = fcntl.fcntl(host, fcntl.F_GETFL)
+        if stat.S_ISREG(mode):
+            try:
+                name = os.readlink(f"/proc/self/fd/{host}")
+            except OSError:
+                name = "/"
+            return files.HostFile(os.dup(host), flags, None, name, self.cache)
+        if stat.S_ISCHR(mode) and os.path.exists("/dev/null"):
+            if os.fstat(host).st_rdev == os.stat("/dev/null").st_rdev:
+                return files.Device("null", flags, self.random)
+        return files.HostStream(host, flags)
+
+    def boot(self):
+        """In S-mode, out of the firmware: sets the hart up and enters the program."""
+        hart, task = self.hart, self.current
+        hart.write_csr(STVEC, TEXT)
+        hart.write_csr(SIE, STIE)
+        hart.write_csr(SCOUNTEREN, 7)
+        hart.write_csr(SENVCFG, 1 << 7 | 1 << 6 | 1 << 4)
+        hart.write_csr(STIMECMP, NEVER)
+        status = hart.read_csr(SSTATUS) & ~(SPP | FS)
+        hart.write_csr(SSTATUS, status | SPIE | FS_INITIAL)
+        hart.x[0:32] = array("Q", bytes(256))
+        hart.f[0:32] = array("Q", bytes(256))
+        hart.fcsr = 0
+        hart.x[2] = self.stack_pointer
+        self.use(task.memory)
+        task.pc = self.entry
+        self.charge(costs.of("execve"))
+        self.leave()
+
+    # Traps
+
+    def trap(self):
+        """Answers the trap that the hart has just delivered to S-mode, and returns to a task."""
+        hart, task = self.hart, self.current
+        spent = hart.cycles - self.entered
+        self.user_ns += spent
+        task.user_ns += spent
+        cause = hart.read_csr(SCAUSE)
+        task.pc = hart.read_csr(SEPC)
+        try:
+            if cause == USER_CALL:
+                self.charge(costs.TRAP)
+                self.system_call(task)
+            elif cause in PAGE_FAULTS:
+                self.charge(costs.PAGE_FAULT)
+                self.page_fault(task, PAGE_FAULTS[cause], hart.read_csr(STVAL))
+            elif cause == TIMER:
+                self.charge(costs.INTERRUPT)
+                self.resched = True
+            else:
+                self.charge(costs.TRAP)
+                self.exception(task, cause, hart.read_csr(STVAL))
+        except OutOfMemory:
+            print("rvperf: out of guest memory", file=sys.stderr)
+            task.process.killed_by = (0, signals.SIGKILL)
+            task.notify = True
+        if self.sleepers:
+            self.wake_sleepers()
+        if task.state != RUNNABLE or task.notify or self.resched:
+            self.schedule()
+        if not self.finished:
+            self.leave()
+
+    def leave(self):
+        """Returns to the current task in user mode."""
+        hart = self.hart
+        if self.armed != NEVER or self.ready or self.sleepers or self.has_timers():
+            self.arm()
+        hart.write_csr(SEPC, self.current.pc)
+        self.entered = hart.cycles
+        hart.sret()
+
+    def charge(self, cost, moved=0):
+        """Lets the time of kernel work pass."""
+        instructions, cycles = cost.instructions, cost.cycles
+        if moved and cost.bytes_per_instruction:
+            more = moved // cost.bytes_per_instruction
+            instructions, cycles = instructions + more, cycles + more
+        self.hart.charge(instructions, cycles)
+        self.system_ns += cycles
+        if self.current is not None:
+            self.current.system_ns += cycles
+
+    def now(self):
+        """Nanoseconds since boot: the clock is 1 GHz."""
+        return self.hart.cycles
+
+    def page_fault(self, task, access, address):
+        counts = self.counts
+        counts["page-faults"] += 1
+        counts["minor-faults"] += 1
+        task.process.faults += 1
+        self.tracepoints["exceptions:page_fault_user"] += 1
+        try:
+            task.memory.fault(address, access)
+        except AccessFault as fault:
+            counts["minor-faults"] -= 1
+            signals.force(task, signals.fault(fault.signal, fault.code, address))
+
+    def exception(self, task, cause, value):
+        """An exception that no page can cure."""
+        signal, code = EXCEPTIONS.get(cause, (signals.SIGILL, 1))
+        address = value if cause not in (ILLEGAL, BREAKPOINT) else task.pc
+        signals.force(task, signals.fault(signal, code, address))
+
+    def changed(self, va):
+        """A page table entry has changed: the hart must look again."""
+        self.hart.sfence_vma(va)
+
+    def use(self, memory):
+        """Makes the hart translate through an address space."""
+        if self.running_memory is not memory:
+            self.running_memory = memory
+            self.hart.write_csr(SATP, SV39 | memory.root)
+            self.hart.sfence_vma()
+        self.sigreturn_address = memory.sigreturn_address
+
+    # System calls
+
+    def system_call(self, task):
+        """Runs the call that a7 names; its result goes to a0, now or when it has slept."""
+        self.tracepoints["raw_syscalls:sys_enter"] += 1
+        x = self.hart.x
+        task.pc += 4
+        number = x[17]
+        call = TABLE.get(number)
+        if call is None:
+            self.report_unknown(number)
+            x[10] = -ENOSYS & MASK64
+            self.tracepoints["raw_syscalls:sys_exit"] += 1
+            return
+        task.call = call
+        task.argument = x[10]
+        try:
+            result = call.handler(task, *arguments_of(call, x[10:16].tolist()))
+        except OSError as error:
+            result = -error.errno
+        if type(result) is GeneratorType:
+            task.sleep = result
+            self.proceed(task)
+            return
+        self.complete(task, result)
+
+    def complete(self, task, result):
+        """Ends a system call. None: the handler has set the registers itself (or there are none)."""
+        cost = task.call.cost
+        moved = result if cost.bytes_per_instruction and result and result > 0 else 0
+        self.charge(cost, moved)
+        if task.state != DEAD:
+            self.tracepoints["raw_syscalls:sys_exit"] += 1
+        if result is not None:
+            self.hart.x[10] = result & MASK64
+
+    def proceed(self, task):
+        """Runs the system call that the current task sleeps in until it ends or sleeps again."""
+        try:
+            if task.wait is not None and not self.satisfied(task) and signals.deliverable(task):
+                wait = task.sleep.throw(Interrupted(task.wait.restart))
+            else:
+                wait = next(task.sleep)
+        except StopIteration as ended:
+            task.sleep = task.wait = None
+            self.complete(task, ended.value)
+        except Interrupted:
+            restart = task.wait.restart
+            task.sleep = task.wait = None
+            self.complete(task, None)
+            signals.deliver(task, restart)
+        except OSError as error:
+            task.sleep = task.wait = None
+            self.complete(task, -error.errno)
+        else:
+            task.wait = wait
+            if signals.deliverable(task) and not self.satisfied(task):
+                self.proceed(task)
+                return
+            task.state = SLEEPING
+            self.sleepers.append(task)
+
+    def report_unknown(self, number):
+        """Names a system call that there isn't, once, if the user wants to know."""
+        if self.verbose and number not in self.unknown:
+            name = NAMES.get(number, "unknown")
+            print(f"rvperf: system call {name} ({number}) is not there: ENOSYS", file=sys.stderr)
+        self.unknown.add(number)
+
+    # Scheduling
+
+    def satisfied(self, task):
+        """True if what a sleeping task waits for has come."""
+        wait = task.wait
+        if wait.deadline is not None and self.hart.cycles >= wait.deadline:
+            return True
+        return wait.ready is not None and wait.ready()
+
+    def wake(self, task):
+        """Lets a task run again, behind those that wait already."""
+        if task is not self.current and task not in self.ready:
+            self.ready.append(task)
+
+    def wake_sleepers(self):
+        """Moves every sleeper whose wait is over to the queue of those that can run."""
+        self.fire_timers()
+        still = []
+        for task in self.sleepers:
+            if task.state != SLEEPING:
+                if task.state == STOPPED:
+                    still.append(task)
+                continue
+            if self.satisfied(task) or signals.deliverable(task):
+                task.state = RUNNABLE
+                if task is not self.current:
+                    self.ready.append(task)
+            else:
+                still.append(task)
+        self.sleepers = still
+
+    def schedule(self):
+        """Chooses who runs next and makes it ready to enter user mode."""
+        self.resched = False
+        before, left = self.current, self.current.state != RUNNABLE
+        while not self.finished:
+            task = self.pick()
+            if task is None:
+                return
+            if (left or task is not before) and before.state != DEAD:
+                self.counts["context-switches"] += 1
+                before.process.switches += 1
+                self.charge(costs.SWITCH)
+            self.switch(task)
+            before, left = task, False
+            if task.sleep is not None:
+                self.proceed(task)
+            if task.state == RUNNABLE and (task.notify or task.process.killed_by):
+                signals.deliver(task)
+            if task.state == RUNNABLE and not self.finished:
+                return
+            left = True
+
+    def pick(self):
+        """The next task to run; time passes until there is one. None if the program has ended."""
+        while not self.finished:
+            self.fire_timers()
+            if self.sleepers:
+                self.wake_sleepers()
+            current = self.current
+            if current.state == RUNNABLE:
+                if self.ready and self.hart.cycles >= self.slice_end:
+                    self.ready.append(current)
+                else:
+                    return current
+            while self.ready:
+                task = self.ready.popleft()
+                if task.state == RUNNABLE:
+                    self.slice_end = self.hart.cycles + SLICE_NS
+                    return task
+            self.idle()
+        return None
+
+    def idle(self):
+        """Nobody can run: goes to the next deadline, or waits for the host."""
+        deadline = self.next_deadline()
+        reads = [fd for task in self.sleepers for fd in task.wait.reads]
+        writes = [fd for task in self.sleepers for fd in task.wait.writes]
+        if reads or writes:
+            # Input may come while emulated time stands still: the pause is real, its length isn't
+            # counted unless it ends a timeout.
+            pause = 0.1
+            if deadline is not None:
+                pause = min(pause, max(0, deadline - self.hart.cycles) / 1e9)
+            found = select.select(reads, writes, [], pause)
+            if any(found):
+                return
+            if deadline is not None:
+                step = min(deadline, self.hart.cycles + int(pause * 1e9) + 1)
+                self.hart.idle_until(step)
+        elif deadline is not None:
+            self.hart.idle_until(deadline)
+        else:
+            time.sleep(0.05)  # until somebody interrupts us
+
+    def next_deadline(self):
+        """When the next timeout or timer falls due, in nanoseconds; None if there is none."""
+        soonest = None
+        for task in self.sleepers:
+            due = task.wait.deadline
+            if due is not None and (soonest is None or due < soonest):
+                soonest = due
+        for process in self.processes.values():
+            for due, _ in process.timers.values():
+                if soonest is None or due < soonest:
+                    soonest = due
+            for timer in process.posix_timers.values():
+                if timer.deadline and (soonest is None or timer.deadline < soonest):
+                    soonest = timer.deadline
+        return soonest
+
+    def has_timers(self):
+        """True if any process has a timer running."""
+        for process in self.processes.values():
+            if process.timers or process.posix_timers:
+                return True
+        return False
+
+    def fire_timers(self):
+        """Sends the signals of timers that have fallen due."""
+        for process in self.processes.values():
+            if process.timers:
+                now = self.hart.cycles
+                for which, (due, interval) in list(process.timers.items()):
+                    if now < due:
+                        continue
+                    signal = (signals.SIGALRM, signals.SIGVTALRM, signals.SIGPROF)[which]
+                    if interval:
+                        missed = (now - due) // interval
+                        process.timers[which] = (due + (missed + 1) * interval, interval)
+                    else:
+                        del process.timers[which]
+                    signals.post(process, SigInfo(signal, signals.SI_KERNEL))
+            if process.posix_timers:
+                for timer in list(process.posix_timers.values()):
+                    timer.fire(self.hart.cycles, process)
+
+    def arm(self):
+        """Sets the timer interrupt for the next thing that is due."""
+        due = self.next_deadline() if self.sleepers or self.has_timers() else None
+        if self.ready:
+            now = self.hart.cycles
+            if self.slice_end <= now:
+                self.slice_end = now + SLICE_NS
+            due = self.slice_end if due is None else min(due, self.slice_end)
+        tick = NEVER if due is None else -(-due // NS_PER_TICK)
+        if tick != self.armed:
+            self.armed = tick
+            self.hart.write_csr(STIMECMP, tick)
+
+    def switch(self, task):
+        """Puts a task's registers into the hart."""
+        before = self.current
+        if before is task:
+            return
+        hart = self.hart
+        if before.state != DEAD:
+            before.x[:] = array("Q", hart.x[0:32].tobytes())
+            before.f[:] = array("Q", hart.f[0:32].tobytes())
+            before.fcsr = hart.fcsr
+        hart.x[0:32] = task.x
+        hart.f[0:32] = task.f
+        hart.fcsr = task.fcsr
+        hart.reservation = None
+        self.current = task
+        self.use(task.memory)
+
+    # Processes
+
+    def allocate_pid(self):
+        """The next process or thread number."""
+        pid = self.next_pid
+        self.next_pid += 1
+        return pid
+
+    def limit(self, process, resource):
+        """(soft, hard) of a resource limit."""
+        return process.limits.get(resource, (UNLIMITED, UNLIMITED))
+
+    def exit_task(self, task):
+        """Ends a task whose process is killed, and the process with it."""
+        code, signal = task.process.killed_by
+        self.exit_process(task.process, code, signal)
+
+    def exit_process(self, process, code, signal):
+        """exit_group(2), or death by a signal."""
+        for task in list(process.threads):
+            self.end_thread(task)
+        process.exit = (code, signal)
+        process.timers.clear()
+        process.posix_timers.clear()
+        self.tracepoints["sched:sched_process_exit"] += 0
+        for child in process.children:
+            child.parent = None
+            if child.exit is not None:
+                self.processes.pop(child.pid, None)
+        process.children = []
+        if process is self.first.process:
+            self.finished = True
+            self.exit = Exit(code, signal)
+            self.cache.write_back()
+            return
+        parent = process.parent
+        if parent is None:
+            self.processes.pop(process.pid, None)
+            return
+        action = parent.actions[signals.SIGCHLD]
+        if process.exit_signal == signals.SIGCHLD and (
+            action.handler == signals.SIG_IGN or action.flags & signals.SA_NOCLDWAIT
+        ):
+            self.reap(parent, process)
+            if action.handler == signals.SIG_IGN:
+                return
+        if process.exit_signal:
+            status = signal or code
+            payload = struct.pack(
+                "<iIiiqq",
+                process.pid, self.uid, status, 0,
+                process.user_ns // 10**7, process.system_ns // 10**7,
+            )  # fmt: skip
+            signals.post(parent, SigInfo(process.exit_signal, 2 if signal else 1, payload))
+
+    def reap(self, parent, child):
+        """Forgets a child that has ended, its times added to the parent's."""
+        parent.children_user_ns += child.user_ns + child.children_user_ns
+        parent.children_system_ns += child.system_ns + child.children_system_ns
+        parent.children_faults += child.faults + child.children_faults
+        if child in parent.children:
+            parent.children.remove(child)
+        self.processes.pop(child.pid, None)
+
+    def end_thread(self, task):
+        """What every thread does at its end: do_exit()."""
+        if task.state == DEAD:
+            return
+        from .syscalls import synchronisation
+
+        if task.memory.users > 1 or len(task.process.threads) > 1:
+            synchronisation.release_robust_list(task)
+            if task.clear_child_tid:
+                synchronisation.clear_and_wake(task)
+        task.state = DEAD
+        task.vfork_done = True
+        if task.sleep is not None:
+            task.sleep.close()
+        task.sleep = task.wait = None
+        self.tracepoints["sched:sched_process_exit"] += 1
+        process = task.process
+        process.user_ns += task.user_ns
+        process.system_ns += task.system_ns
+        if task in process.threads and len(process.threads) > 1:
+            process.threads.remove(task)
+        task.descriptors.release()
+        if self.running_memory is task.memory and task.memory.users == 1:
+            self.running_memory = None
+        task.memory.release()
+
+    def interrupt(self, signal):
+        """A signal from outside, such as ^C at the terminal: to the foreground process group."""
+        for process in list(self.processes.values()):
+            if process.group == self.foreground:
+                signals.post(process, SigInfo(signal, signals.SI_KERNEL))
