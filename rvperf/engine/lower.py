@@ -84,17 +84,23 @@ class Native:
 
     # Memory.
 
-    def _host(self, addr: Ssa, size: int, access: int) -> str:
+    def _host(self, addr: Ssa, size: int, access: int, aligned: bool = False) -> str:
         """A pointer to the `size` bytes at addr; leaves by `missed` if the TLB doesn't give one.
 
-        A tag equals the address only if that lies on the page and is a multiple of size.
+        A tag equals the address only if that lies on the page and is a multiple of size; else,
+        unless it has to be `aligned`, it is still good if all bytes lie on the page.
         """
         code = self.code
         offset = addr.shr(7) & ((layout.TLB_ENTRIES - 1) * layout.TLB_ENTRY)
         entry = code.address(self.field("tlb"), offset)
         tag = code.load(code.address(entry, access))
         hit, miss = code.fresh("hit"), code.fresh("miss")
-        code.branch(tag == (addr & (~0xFFF | size - 1)), hit, miss, LIKELY)
+        unless_hit = code.fresh("odd") if size > 1 and not aligned else miss
+        code.branch(tag == (addr & (~0xFFF | size - 1)), hit, unless_hit, LIKELY)
+        if unless_hit != miss:
+            code.start(unless_hit)
+            on_page = (tag == (addr & ~0xFFF)) & (addr & 0xFFF).ult(4096 - size + 1)
+            code.branch(on_page, hit, miss)
         code.start(miss)
         self.missed(addr, access)
         code.start(hit)
@@ -106,7 +112,7 @@ class Native:
 
     def _load(self, pointer: str, size: int) -> Ssa:
         bits = 8 * size
-        value = self.code.value(f"load i{bits}, ptr {pointer}, align {size}")
+        value = self.code.value(f"load i{bits}, ptr {pointer}, align 1")
         if bits < 64:
             value = self.code.value(f"zext i{bits} {value} to i64")
         return Ssa(self.code, value)
@@ -114,17 +120,23 @@ class Native:
     def store(self, addr, size: int, value) -> None:
         pointer = self._host(addr, size, layout.TLB_STORE)
         if size == 8 and isinstance(value, Ssa) and value.double is not None:
-            self.code.put(f"store double {value.double}, ptr {pointer}, align 8")
+            self.code.put(f"store double {value.double}, ptr {pointer}, align 1")
             return
-        self.code.store(pointer, value, 8 * size)
+        self._put(pointer, size, value)
+
+    def _put(self, pointer: str, size: int, value) -> None:
+        if size < 8:
+            self.code.store(pointer, value, 8 * size)
+        else:
+            self.code.put(f"store i64 {text_of(value)}, ptr {pointer}, align 1")
 
     def load_reserved(self, addr, size: int) -> Ssa:
-        pointer = self._host(addr, size, layout.TLB_LOAD)
+        pointer = self._host(addr, size, layout.TLB_LOAD, aligned=True)
         self.code.store(self.field("reservation"), addr)
         return self._load(pointer, size)
 
     def store_conditional(self, addr, size: int, value) -> Ssa:
-        pointer = self._host(addr, size, layout.TLB_STORE)
+        pointer = self._host(addr, size, layout.TLB_STORE, aligned=True)
         held = self.field("reservation")
         holds = self.code.load(held) == addr
         self.code.store(held, layout.NO_TAG)
@@ -134,7 +146,7 @@ class Native:
         return (~holds).word()
 
     def amo(self, addr, size: int, change) -> Ssa:
-        pointer = self._host(addr, size, layout.TLB_STORE)
+        pointer = self._host(addr, size, layout.TLB_STORE, aligned=True)
         old = self._load(pointer, size)
         self.code.store(pointer, change(old), 8 * size)
         return old
