@@ -210,7 +210,7 @@ def warm(m: Interpreted, page: str, pc, budget) -> None:
     code = m.code
     pointer = code.address(page, (pc & 0xFFE) + layout.PAGE_JUMPS)
     jumps = code.value(f"load i16, ptr {pointer}, align 2")
-    more = code.value(f"add i16 {jumps}, 1")
+    more = code.call("i16", "llvm.uadd.sat.i16", f"i16 {jumps}", "i16 1")
     code.put(f"store i16 {more}, ptr {pointer}, align 2")
     threshold = code.value(f"load i16, ptr {m.field('threshold')}, align 8")
     hot, on = code.fresh("hot"), code.fresh("on")

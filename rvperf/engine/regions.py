@@ -65,14 +65,15 @@ def written(decoded: Decoded) -> str | None:
 
 
 class Snapshot:
-    """Code bytes by virtual page, and which halfwords of them have been executed."""
+    """Code bytes by virtual page, and the handler of each halfword: 0 if it was never executed."""
 
     def __init__(self, pages: dict[int, tuple[bytes, bytes]]):
         self.pages = pages
 
     def executed(self, pc: int) -> bool:
         page = self.pages.get(pc >> 12)
-        return page is not None and page[1][(pc & 0xFFF) >> 1] != 0
+        at = pc & 0xFFE
+        return page is not None and page[1][at : at + 2] != b"\0\0"
 
     def bytes(self, start: int, end: int) -> bytes:
         """The code in [start, end), all of which is here."""
