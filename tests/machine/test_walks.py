@@ -235,3 +235,20 @@ def test_native_accesses_are_as_the_hart_translates(walkers, table, asked, mode,
         if tables != before:  # by a store: what was walked is stale
             for walker in walkers:
                 walker.engine.hart.sfence_vma()
+
+
+@pytest.mark.parametrize("mode", [U, S])
+@pytest.mark.parametrize("status", [0, SUM, MXR, SUM | MXR])
+def test_native_code_reads_every_bit_of_an_entry(walkers, mode, status):
+    chain = {(ROOT, 0): RAM_PPN + 1 << 10 | V, (1, 0): RAM_PPN + 3 << 10 | V}
+    leaf_at, target = RAM_AT + (3 << 12), RAM_PPN + PAGES - 1
+    for walker in walkers:
+        walker.prepare(chain, mode, status | 3 << 13)
+    for low in range(256):
+        for walker in walkers:
+            walker.engine.hart.ram.store(leaf_at, 8, target << 10 | low)
+            walker.engine.hart.sfence_vma(0)
+        for name in ("lb", "sb", "jalr"):
+            index = list(ACCESSES).index(name)
+            reference, native = (walker.access(index, 0x40, low) for walker in walkers)
+            assert native == reference, (name, low)
