@@ -164,12 +164,15 @@ class Insn:
         )
 
     def encode(self, **operands: int) -> int:
-        """The instruction word. ValueError names an operand that is missing or does not fit."""
+        """The instruction word. ValueError names an operand that is missing or can't be said."""
         if missing := set(self.fields) - set(operands):
             raise ValueError(f"{self.name} needs {', '.join(sorted(missing))}")
         word = self.match
         for name, value in operands.items():
             word |= self.fields[name].encode(value)
+        for name, values in self.unless.items():
+            if operands[name] in values:
+                raise ValueError(f"{self.name}: {name} {operands[name]} is reserved")
         return word
 
 
@@ -231,13 +234,14 @@ class Table:
         self.by_name = {insn.name: insn for insn in self.insns}
         # The more bits a row fixes, the earlier it is tried: c.jr before c.mv.
         ordered = sorted(self.insns, key=lambda insn: -insn.mask.bit_count())
-        self._buckets: dict[int, list[Insn]] = {}
+        self._buckets: dict[tuple[int, int], list[tuple[int, int, Insn]]] = {}
         for insn in ordered:
             shared = insn.mask & (0x7F if insn.length == 4 else 0xE003)
             width = 0x7F if insn.length == 4 else 0xE003
             if shared != width:
                 raise ValueError(f"{insn.name}: its row leaves opcode bits open")
-            self._buckets.setdefault((insn.length, insn.match & width), []).append(insn)
+            key = insn.length, insn.match & width
+            self._buckets.setdefault(key, []).append((insn.mask, insn.match, insn))
         self._decoded: dict[int, Decoded | None] = {}
 
     def __getitem__(self, name: str) -> Insn:
@@ -254,8 +258,8 @@ class Table:
         if word in self._decoded:
             return self._decoded[word]
         found = None
-        for insn in self._buckets.get(key, ()):
-            if insn.accepts(word):
+        for mask, match, insn in self._buckets.get(key, ()):
+            if word & mask == match and insn.accepts(word):
                 found = self._read(insn, word)
                 break
         self._decoded[word] = found

@@ -15,8 +15,9 @@ def rvperf(*args, timeout: float = 300, **how) -> subprocess.CompletedProcess:
     """Run rvperf and capture what it prints."""
     if "input" not in how:
         how["stdin"] = subprocess.DEVNULL
-    return subprocess.run([*command(), *map(str, args)], capture_output=True, timeout=timeout,
-                          **how)
+    return subprocess.run(
+        [*command(), *map(str, args)], capture_output=True, timeout=timeout, **how
+    )
 
 
 def counted(csv: str) -> dict[str, float]:

@@ -14,10 +14,14 @@ from tests.subject import counted, rvperf
 
 # The guest's whole environment, under both: its length shows in the counts. HOME and
 # XDG_CACHE_HOME are there because rvperf itself needs to know where its cache is.
-ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "TERM": "dumb",
-       "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"} | {
-    name: os.environ[name] for name in ("HOME", "XDG_CACHE_HOME") if name in os.environ
-}
+ENV = {
+    "PATH": "/usr/bin:/bin",
+    "LC_ALL": "C",
+    "TZ": "UTC",
+    "TERM": "dumb",
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+} | {name: os.environ[name] for name in ("HOME", "XDG_CACHE_HOME") if name in os.environ}
 
 
 @dataclass(frozen=True)
@@ -59,23 +63,41 @@ CASES = [
     Case("uniq", "uniq -c", "text.txt"),
     Case("expr-status", "expr 1 = 2"),
     Case("cat-missing-file", "cat no-such-file"),
-    Case("dash", "dash -c 'i=0; s=0; while [ $i -lt 3000 ]; do s=$((s+i)); i=$((i+1)); done;"
-         " echo $s; exit 7'"),
-    Case("bash", "bash -c 'declare -A m; while read -r w _; do ((m[x$w]++)); done < text.txt;"
-         " echo ${#m[@]}; [[ abc123 =~ ([0-9]+) ]] && echo ${BASH_REMATCH[1]}; printf %05d 42'"),
+    Case(
+        "dash",
+        "dash -c 'i=0; s=0; while [ $i -lt 3000 ]; do s=$((s+i)); i=$((i+1)); done;"
+        " echo $s; exit 7'",
+    ),
+    Case(
+        "bash",
+        "bash -c 'declare -A m; while read -r w _; do ((m[x$w]++)); done < text.txt;"
+        " echo ${#m[@]}; [[ abc123 =~ ([0-9]+) ]] && echo ${BASH_REMATCH[1]}; printf %05d 42'",
+    ),
     Case("lua", "lua5.4 fib.lua", varies=ADDRESSES),
     Case("sqlite", "sqlite3 :memory:", "query.sql"),
     Case("gzip", "gzip -9nc text.txt"),
     Case("bzip2", "bzip2 -c text.txt"),
     Case("xz", "xz -1c --threads=1 text.txt"),
     Case("zstd", "zstd -3 -c --single-thread --no-progress -q text.txt", varies=ADDRESSES),
-    Case("gawk", "gawk '{ for (i = 1; i <= NF; i++) n[$i]++ } END { m = asorti(n, k);"
-         " for (i = 1; i <= m; i++) printf \"%s %d %.3f\\n\", k[i], n[k[i]], log(n[k[i]]) }'"
-         " text.txt", varies=ADDRESSES),
-    Case("jq", "jq -c 'group_by(.tag) | map({tag: .[0].tag, n: length, sum: (map(.value) | add)})'"
-         " data.json", varies=RANDOM),
-    Case("perl", "perl -ne '$c{lc $1}++ while /(\\w+)/g; END { print map { \"$_ $c{$_}\\n\" }"
-         " sort { $c{$b} <=> $c{$a} || $a cmp $b } keys %c }' text.txt", varies=RANDOM),
+    Case(
+        "gawk",
+        "gawk '{ for (i = 1; i <= NF; i++) n[$i]++ } END { m = asorti(n, k);"
+        ' for (i = 1; i <= m; i++) printf "%s %d %.3f\\n", k[i], n[k[i]], log(n[k[i]]) }\''
+        " text.txt",
+        varies=ADDRESSES,
+    ),
+    Case(
+        "jq",
+        "jq -c 'group_by(.tag) | map({tag: .[0].tag, n: length, sum: (map(.value) | add)})'"
+        " data.json",
+        varies=RANDOM,
+    ),
+    Case(
+        "perl",
+        'perl -ne \'$c{lc $1}++ while /(\\w+)/g; END { print map { "$_ $c{$_}\\n" }'
+        " sort { $c{$b} <=> $c{$a} || $a cmp $b } keys %c }' text.txt",
+        varies=RANDOM,
+    ),
     Case("bc", "bc -lq pi.bc"),
     Case("m4", "m4 loop.m4"),
     Case("python-hello", "python3.13 -I -S -c 'print(\"hello\")'", varies=ADDRESSES),
@@ -94,15 +116,25 @@ def inputs(tmp_path_factory):
     ]
     lines = [" ".join(rng.choices(words, k=rng.randint(1, 12))) for _ in range(6000)]
     (there / "text.txt").write_text("\n".join(lines) + "\n")
-    (there / "table.csv").write_text("".join(
-        f"{i},{rng.choice(words)},{rng.randint(-10**6, 10**6)},{rng.random():.6f}\n"
-        for i in range(8000)
-    ))
-    (there / "data.json").write_text(json.dumps([
-        {"id": i, "tag": rng.choice(words[:20]), "value": round(rng.uniform(-9, 9), 4),
-         "nested": {"list": rng.choices(range(100), k=4), "text": rng.choice(lines)}}
-        for i in range(1200)
-    ]))
+    (there / "table.csv").write_text(
+        "".join(
+            f"{i},{rng.choice(words)},{rng.randint(-(10**6), 10**6)},{rng.random():.6f}\n"
+            for i in range(8000)
+        )
+    )
+    (there / "data.json").write_text(
+        json.dumps(
+            [
+                {
+                    "id": i,
+                    "tag": rng.choice(words[:20]),
+                    "value": round(rng.uniform(-9, 9), 4),
+                    "nested": {"list": rng.choices(range(100), k=4), "text": rng.choice(lines)},
+                }
+                for i in range(1200)
+            ]
+        )
+    )
     (there / "fib.lua").write_text(
         "local function fib(n) if n < 2 then return n end return fib(n - 1) + fib(n - 2) end\n"
         "print(fib(20), 2^0.5, math.pi, ('x'):rep(3), 7 // 2, 1e15)\n"
@@ -150,8 +182,9 @@ def stdin_of(case: Case, inputs: Path) -> bytes:
 def test_the_oracle_runs_every_command_line(sysroot, inputs):
     """A command line that prints nothing, or that QEMU can't run, would prove nothing."""
     for case in CASES:
-        run = qemu.run(case.argv, sysroot=sysroot, cwd=inputs, env=ENV,
-                       stdin=stdin_of(case, inputs))
+        run = qemu.run(
+            case.argv, sysroot=sysroot, cwd=inputs, env=ENV, stdin=stdin_of(case, inputs)
+        )
         assert run.exit in (0, 1, 3, 7), (case.id, run)
         assert run.stdout or run.exit, (case.id, run)
 
@@ -159,11 +192,24 @@ def test_the_oracle_runs_every_command_line(sysroot, inputs):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_prints_ends_and_counts_as_under_qemu(case, sysroot, inputs, tmp_path):
     need(qemu.cannot_count())
-    expected = qemu.count(case.argv, classes=False, sysroot=sysroot, cwd=inputs, env=ENV,
-                          stdin=stdin_of(case, inputs))
-    done = rvperf("stat", "-x,", "-e", "instructions:u", "-o", tmp_path / "counts",
-                  "--sysroot", sysroot, "--", *case.argv,
-                  cwd=inputs, env=ENV, input=stdin_of(case, inputs))
+    expected = qemu.count(
+        case.argv, classes=False, sysroot=sysroot, cwd=inputs, env=ENV, stdin=stdin_of(case, inputs)
+    )
+    done = rvperf(
+        "stat",
+        "-x,",
+        "-e",
+        "instructions:u",
+        "-o",
+        tmp_path / "counts",
+        "--sysroot",
+        sysroot,
+        "--",
+        *case.argv,
+        cwd=inputs,
+        env=ENV,
+        input=stdin_of(case, inputs),
+    )
     assert done.stderr == expected.stderr
     assert done.stdout == expected.stdout
     assert done.returncode == expected.exit

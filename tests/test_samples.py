@@ -93,8 +93,12 @@ def test_samples_are_short():
 def test_qemu_agrees_with_what_the_sample_says(case, tmp_path):
     need(qemu.cannot_count())
     done = qemu.count([str(ROOT / case.argv[0]), *case.args], cwd=tmp_path, env=ENV)
-    counts = {"instructions:u": done.instructions, "branches:u": done.branches + done.jumps,
-              "L1-dcache-loads:u": done.loads, "L1-dcache-stores:u": done.stores}
+    counts = {
+        "instructions:u": done.instructions,
+        "branches:u": done.branches + done.jumps,
+        "L1-dcache-loads:u": done.loads,
+        "L1-dcache-stores:u": done.stores,
+    }
     assert done.stdout == printed(case)
     assert done.exit == (-getattr(signal, case.signal) if case.signal else case.exit)
     assert {name: counts.get(name, n) for name, n in case.events.items()} == case.events
@@ -103,10 +107,21 @@ def test_qemu_agrees_with_what_the_sample_says(case, tmp_path):
 @cases
 def test_does_what_the_sample_says(case, tmp_path):
     events = ",".join(case.events) or "instructions:u"
-    done = rvperf("stat", "-x,", "-e", events, "-o", tmp_path / "counts",
-                  "--", ROOT / case.argv[0], *case.args, cwd=tmp_path, env=ENV)
+    done = rvperf(
+        "stat",
+        "-x,",
+        "-e",
+        events,
+        "-o",
+        tmp_path / "counts",
+        "--",
+        ROOT / case.argv[0],
+        *case.args,
+        cwd=tmp_path,
+        env=ENV,
+    )
     assert done.stdout == printed(case)
-    if case.signal:     # as perf does it: a message, and status 0
+    if case.signal:  # as perf does it: a message, and status 0
         message = signal.strsignal(getattr(signal, case.signal))
         assert done.stderr.decode() == f"{ROOT / case.argv[0]}: {message}\n"
         assert done.returncode == 0
@@ -124,8 +139,18 @@ def test_counts_the_instructions_that_qemu_counts(case, tmp_path):
         pytest.skip("how deep the stack gets depends on the limit, not on the program")
     argv = [str(ROOT / case.argv[0]), *case.args]
     expected = qemu.count(argv, cwd=tmp_path, env=ENV).instructions
-    rvperf("stat", "-x,", "-e", "instructions:u", "-o", tmp_path / "counts", "--", *argv,
-           cwd=tmp_path, env=ENV)
+    rvperf(
+        "stat",
+        "-x,",
+        "-e",
+        "instructions:u",
+        "-o",
+        tmp_path / "counts",
+        "--",
+        *argv,
+        cwd=tmp_path,
+        env=ENV,
+    )
     count = counted((tmp_path / "counts").read_text())["instructions:u"]
     # QEMU's plugin counts an instruction before it faults; a hart doesn't retire it.
     assert count in ((expected, expected - 1) if case.signal else (expected,))
@@ -133,21 +158,35 @@ def test_counts_the_instructions_that_qemu_counts(case, tmp_path):
 
 def counts_of(tmp_path, events, *argv):
     """The counts of a sample that is expected to end well."""
-    done = rvperf("stat", "-x,", "-e", events, "-o", tmp_path / "counts", "--",
-                  SAMPLES / argv[0], *argv[1:], env=ENV)
+    done = rvperf(
+        "stat",
+        "-x,",
+        "-e",
+        events,
+        "-o",
+        tmp_path / "counts",
+        "--",
+        SAMPLES / argv[0],
+        *argv[1:],
+        env=ENV,
+    )
     assert done.returncode == 0, done.stderr
     return counted((tmp_path / "counts").read_text())
 
 
 def test_page_faults_grow_by_the_pages_touched(tmp_path):
-    few, many = (counts_of(tmp_path, "page-faults", "fault", "pages", n)["page-faults"]
-                 for n in ("100", "400"))
+    few, many = (
+        counts_of(tmp_path, "page-faults", "fault", "pages", n)["page-faults"]
+        for n in ("100", "400")
+    )
     assert many - few == 300
 
 
 def test_sorted_data_are_easier_to_predict(tmp_path):
-    unsorted, in_order = (counts_of(tmp_path, "branch-misses:u", "branchsort", order)
-                          ["branch-misses:u"] for order in ("unsorted", "sorted"))
+    unsorted, in_order = (
+        counts_of(tmp_path, "branch-misses:u", "branchsort", order)["branch-misses:u"]
+        for order in ("unsorted", "sorted")
+    )
     assert in_order < unsorted / 5
 
 
@@ -156,15 +195,20 @@ def test_ten_runs_print_the_same(argv, tmp_path):
     program, *args = argv.split()
     runs = [rvperf("stat", "--", SAMPLES / program, *args, env=ENV) for _ in range(10)]
     assert {(run.stdout, run.stderr, run.returncode) for run in runs} == {
-        (runs[0].stdout, runs[0].stderr, runs[0].returncode)}
+        (runs[0].stdout, runs[0].stderr, runs[0].returncode)
+    }
 
 
 @pytest.mark.parametrize("directory", ["samples", "bench"])
 def test_rebuilt_programs_are_the_same_bytes(directory, tmp_path):
-    toolchain = subprocess.run(["make", "-s", "-C", ROOT / directory, "pinned"],
-                               capture_output=True, text=True)
+    toolchain = subprocess.run(
+        ["make", "-s", "-C", ROOT / directory, "pinned"], capture_output=True, text=True
+    )
     need(toolchain.stderr.splitlines()[0] if toolchain.returncode else None)
-    subprocess.run(["make", "-s", "-B", "-C", ROOT / directory, f"OUT={tmp_path}"],
-                   check=True, capture_output=True)
+    subprocess.run(
+        ["make", "-s", "-B", "-C", ROOT / directory, f"OUT={tmp_path}"],
+        check=True,
+        capture_output=True,
+    )
     for built in tmp_path.iterdir():
         assert built.read_bytes() == (ROOT / directory / built.name).read_bytes(), built.name

@@ -174,7 +174,11 @@ class Effects:
         return Num(self.hart.read_csr(number(csr)))
 
     def write_csr(self, csr, value):
-        self.hart.write_csr(number(csr), number(value))
+        hart, at, new = self.hart, number(csr), number(value)
+        hart.csrs.permit(at, hart.mode, write=True)
+        # A write takes effect once the instruction is complete, its own counting included
+        # (unprivileged manual 6.1), so that what was written to a counter is what is read next.
+        self.after = lambda: hart.set_csr(at, new)
 
     def ecall(self):
         raise Trap(ECALL_FROM_U + self.hart.mode)

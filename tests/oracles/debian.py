@@ -56,8 +56,13 @@ def missing() -> str | None:
 
 def mirror() -> str:
     """The Debian archive that this machine's apt uses."""
-    lines = called("apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)",
-                   "Created-By: Packages").splitlines()
+    lines = called(
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(ORIGIN) $(LABEL) $(REPO_URI)",
+        "Created-By: Packages",
+    ).splitlines()
     labelled = [line.split()[-1] for line in lines if line.startswith("Debian Debian ")]
     # Without package lists there are no labels to go by.
     uris = re.findall(r"^'(\S+)/dists/", called("apt-get", "update", "--print-uris"), re.MULTILINE)
@@ -82,9 +87,9 @@ def fetch(apt: Path) -> list[Path]:
     settings = {
         "APT::Architecture": "riscv64",
         "APT::Install-Recommends": "false",
-        "APT::Sandbox::User": "",                   # no other user could read this directory
+        "APT::Sandbox::User": "",  # no other user could read this directory
         "Acquire::Languages": "none",
-        "Debug::NoLocking": "true",                 # the locks are root's, and nobody else is here
+        "Debug::NoLocking": "true",  # the locks are root's, and nobody else is here
         "Dir::Cache": apt / "cache",
         "Dir::Etc::SourceList": "/dev/null",
         "Dir::Etc::SourceParts": apt / "sources",
@@ -114,7 +119,7 @@ def unpack(packages: list[Path], root: Path) -> None:
         (root / directory).mkdir()
     for package in packages:
         called("dpkg", "-x", str(package), str(root))
-    (root / "etc/ld.so.cache").touch()     # or qemu-riscv64 -L would show the guest the host's
+    (root / "etc/ld.so.cache").touch()  # or qemu-riscv64 -L would show the guest the host's
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
     (root / "etc/group").write_text("root:x:0:\n")
 

@@ -79,8 +79,9 @@ def plugin() -> Path:
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             new = Path(scratch) / built.name
             compile_command = [os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC"]
-            subprocess.run([*compile_command, SOURCE, "-o", new],
-                           check=True, capture_output=True, text=True)
+            subprocess.run(
+                [*compile_command, SOURCE, "-o", new], check=True, capture_output=True, text=True
+            )
             new.rename(built)
     return built
 
@@ -114,8 +115,9 @@ def run(
     if sysroot is not None:
         command += ["-L", str(sysroot)]
     command += [located(argv[0], sysroot), *argv[1:]]
-    done = subprocess.run(command, cwd=cwd, env=env, input=stdin, capture_output=True,
-                          timeout=timeout)
+    done = subprocess.run(
+        command, cwd=cwd, env=env, input=stdin, capture_output=True, timeout=timeout
+    )
     return Run(done.stdout, done.stderr, done.returncode)
 
 
@@ -123,15 +125,25 @@ def count(argv: Sequence[str], *, classes: bool = True, **how) -> Counts:
     """Run a program and count; `how` is as for `run`. Without `classes`, instructions alone."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "counts"
-        options = ["-plugin", f"{plugin()},out={out}" + ("" if classes else ",classes=off"),
-                   "-d", "plugin"]
+        options = [
+            "-plugin",
+            f"{plugin()},out={out}" + ("" if classes else ",classes=off"),
+            "-d",
+            "plugin",
+        ]
         done = run(argv, options=options, **how)
         if not out.exists():
             raise RuntimeError(f"QEMU didn't run {argv[0]}: {done.stderr.decode(errors='replace')}")
         n = dict(zip(FIELDS, struct.unpack(f"={len(FIELDS)}Q", out.read_bytes()), strict=True))
     return Counts(
-        done.stdout, done.stderr, done.exit,
-        instructions=n["all"], branches=n["branch"], jumps=n["jump"],
-        loads=n["load"] + n["lr"] + n["amo"], stores=n["store"] + n["sc"] + n["amo"],
-        atomics=n["amo"] + n["lr"] + n["sc"], ecalls=n["ecall"],
+        done.stdout,
+        done.stderr,
+        done.exit,
+        instructions=n["all"],
+        branches=n["branch"],
+        jumps=n["jump"],
+        loads=n["load"] + n["lr"] + n["amo"],
+        stores=n["store"] + n["sc"] + n["amo"],
+        atomics=n["amo"] + n["lr"] + n["sc"],
+        ecalls=n["ecall"],
     )
