@@ -154,6 +154,15 @@ def test_instret_is_read_exactly_in_the_middle_of_code(engines, engine):
     assert hart.x[5] == 3
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_next_instruction_reads_what_was_written_to_instret(engines, engine):
+    engine = engines[engine]
+    put, get = word("csrrw", rd=0, csr=0xB02, rs1=6), word("csrrs", rd=5, csr=0xB02, rs1=0)
+    load_program(engine, [li(6, 100), put, get])
+    engine.run(3)
+    assert engine.hart.x[5] == 100
+
+
 def test_charged_work_counts_in_the_current_mode_and_takes_time():
     hart = hart_in(S)
     hart.charge(100, 150, loads=7, branch_misses=2)
