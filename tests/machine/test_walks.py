@@ -15,31 +15,43 @@ from rvperf.engine.reference import Reference
 from rvperf.machine.traps import Trap
 from tests.machine.harts import MPRV, MXR, RAM_AT, SUM, SV39, A, D, R, V, W, X, hart_in, outcome
 
-TABLES = 6  # pages of RAM that may be tables; the first is the root
+# Pages of RAM that hold tables: the root, those of the middle level, and the last level's.
+ROOT, MIDDLES, LASTS = 0, (1, 2), (3, 4, 5)
+TABLES = 6
 PAGES = 16  # pages of RAM that entries point to, the tables included
-INDICES = (0, 1, 255, 256, 511)
-GIGAPAGE = RAM_AT >> 12  # aligned for a leaf of any level
+INDICES = (0, 1, 255, 511)
+RAM_PPN = RAM_AT >> 12  # aligned for a leaf of any level
+READABLE_LEAF = V | R | A | D
 
-ppns = st.one_of(
-    st.integers(GIGAPAGE, GIGAPAGE + PAGES - 1),
-    st.sampled_from([GIGAPAGE, GIGAPAGE - 1, 0, 1 << 43, GIGAPAGE + 512]),
-)
-flags = st.one_of(
-    st.just(V),  # a pointer
-    st.integers(0, 15).map(lambda rwxu: V | A | D | rwxu << 1),
-    st.sampled_from([V | R | W | X | A | D, V | R | W | X | A | D | 16]),
-    st.integers(0, 1023),
-)
-reserved = st.sampled_from([0] * 15 + [1 << 54, 1 << 61, 1 << 63])
-entries = st.builds(lambda ppn, low, high: ppn << 10 | low | high, ppns, flags, reserved)
-# Pointers down the tables first, so that most walks get to their end; then anything.
-tables = st.builds(
-    lambda chain, more: {(n, index): (GIGAPAGE + n + 1) << 10 | V for n, index in chain} | more,
-    st.lists(st.tuples(st.integers(0, TABLES - 2), st.sampled_from(INDICES)), max_size=8),
-    st.dictionaries(
-        st.tuples(st.integers(0, TABLES - 1), st.sampled_from(INDICES)), entries, max_size=20
-    ),
-)
+
+def entry(choose: random.Random, below: tuple[int, ...]) -> int:
+    """A pointer to one of the tables below, or a leaf if there are none; at times anything else."""
+    ppn, low, high = RAM_PPN + choose.choice(below or range(PAGES)), V, 0
+    if not below or choose.random() < 0.1:
+        low = choose.choice([READABLE_LEAF, READABLE_LEAF | W, READABLE_LEAF | W | X, V | A | D])
+        low |= choose.choice([0, 0, 0, R, W, X]) | choose.choice([0, 16])
+    if choose.random() < 0.05:
+        low = choose.randrange(256)
+    if choose.random() < 0.1:
+        ppn = choose.choice([RAM_PPN, RAM_PPN + 512, RAM_PPN - 1, 0, 1 << 43])
+    if choose.random() < 0.05:
+        high = 1 << choose.choice([54, 60, 61, 63])
+    return ppn << 10 | low | high
+
+
+def table_of(seed: int) -> dict[tuple[int, int], int]:
+    """Random tables: an entry for each (page, index) of them."""
+    choose = random.Random(seed)
+    levels = [((ROOT,), MIDDLES), (MIDDLES, LASTS), (LASTS, ())]
+    return {
+        (page, index): entry(choose, below)
+        for pages, below in levels
+        for page in pages
+        for index in INDICES
+    }
+
+
+tables = st.integers(0, 1 << 32).map(table_of)
 
 
 def address(indices, offset: int, top: int) -> int:
@@ -62,8 +74,8 @@ def fill(hart, table: dict[tuple[int, int], int]) -> None:
     """Put the tables into the hart's RAM, with nothing else in it but a pattern."""
     hart.ram.zero(RAM_AT, TABLES << 12)
     hart.ram.write(RAM_AT + (TABLES << 12), PATTERN)
-    for (page, index), entry in table.items():
-        hart.ram.store(RAM_AT + (page << 12) + 8 * index, 8, entry)
+    for (page, index), pte in table.items():
+        hart.ram.store(RAM_AT + (page << 12) + 8 * index, 8, pte)
 
 
 PATTERN = random.Random(0).randbytes((PAGES - TABLES) << 12)
@@ -84,22 +96,22 @@ def expected(hart, va: int, access: str, mode: int, sum_: bool, mxr: bool):
         vpn = (va >> 12 + 9 * level) % 512
         if not RAM_AT <= a < RAM_AT + size:
             return missing
-        entry = int.from_bytes(hart.ram.read(a + 8 * vpn, 8), "little")
-        v, r, w, x, u, _, accessed, dirty = (entry >> n & 1 for n in range(8))
-        if not v or (w and not r) or entry >> 54:
+        pte = int.from_bytes(hart.ram.read(a + 8 * vpn, 8), "little")
+        v, r, w, x, u, _, accessed, dirty = (pte >> n & 1 for n in range(8))
+        if not v or (w and not r) or pte >> 54:
             return refused
         if r or x:
             break
         level -= 1
         if level < 0:
             return refused
-        a = (entry >> 10) * 4096
+        a = (pte >> 10) * 4096
     granted = {"r": r or (mxr and x), "w": w, "x": x}[access]
     if mode == 0:
         granted = granted and u
     elif u:
         granted = granted and sum_ and access != "x"
-    ppn, span = entry >> 10, 512**level
+    ppn, span = pte >> 10, 512**level
     if not granted or ppn % span or not accessed or (access == "w" and not dirty):
         return refused
     pa = (ppn * 4096) + va % (4096 * span)
@@ -109,7 +121,7 @@ def expected(hart, va: int, access: str, mode: int, sum_: bool, mxr: bool):
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(
     table=tables,
-    asked=st.lists(st.tuples(addresses, st.sampled_from("rwx")), min_size=1, max_size=12),
+    asked=st.lists(st.tuples(addresses, st.sampled_from("rwx")), min_size=24, max_size=24),
     mode=st.sampled_from([U, S, M]),
     mprv=st.sampled_from([0, MPRV]),
     mpp=st.sampled_from([U, S, M]),
@@ -118,7 +130,7 @@ def expected(hart, va: int, access: str, mode: int, sum_: bool, mxr: bool):
 )
 def test_translation_is_the_manuals_algorithm(table, asked, mode, mprv, mpp, sum_, mxr):
     status = mprv | mpp << 11 | (SUM if sum_ else 0) | (MXR if mxr else 0)
-    hart = hart_in(mode, mstatus=status, satp=SV39 | GIGAPAGE)
+    hart = hart_in(mode, mstatus=status, satp=SV39 | RAM_PPN)
     fill(hart, table)
     for va, access in asked * 2:  # the second time, what was found is remembered
         effective = mpp if mprv and access != "x" else mode
@@ -172,7 +184,7 @@ class Walker:
         hart.ram.store(last, 8, CODE >> 12 << 10 | V | R | X | A | user)
         hart.mode = M
         hart.set_csr(CSR_NUMBERS["mstatus"], status)
-        hart.set_csr(CSR_NUMBERS["satp"], SV39 | GIGAPAGE)
+        hart.set_csr(CSR_NUMBERS["satp"], SV39 | RAM_PPN)
         hart.sfence_vma()
         hart.mode = mode
         hart.reservation = None
@@ -207,7 +219,7 @@ def walkers():
 @given(
     table=tables,
     asked=st.lists(
-        st.tuples(st.sampled_from(range(len(ACCESSES))), addresses), min_size=1, max_size=12
+        st.tuples(st.sampled_from(range(len(ACCESSES))), addresses), min_size=24, max_size=24
     ),
     mode=st.sampled_from([U, U, S]),
     status=st.sampled_from([0, 0, SUM, MXR, SUM | MXR]),
@@ -223,3 +235,20 @@ def test_native_accesses_are_as_the_hart_translates(walkers, table, asked, mode,
         if tables != before:  # by a store: what was walked is stale
             for walker in walkers:
                 walker.engine.hart.sfence_vma()
+
+
+@pytest.mark.parametrize("mode", [U, S])
+@pytest.mark.parametrize("status", [0, SUM, MXR, SUM | MXR])
+def test_native_code_reads_every_bit_of_an_entry(walkers, mode, status):
+    chain = {(ROOT, 0): RAM_PPN + 1 << 10 | V, (1, 0): RAM_PPN + 3 << 10 | V}
+    leaf_at, target = RAM_AT + (3 << 12), RAM_PPN + PAGES - 1
+    for walker in walkers:
+        walker.prepare(chain, mode, status | 3 << 13)
+    for low in range(256):
+        for walker in walkers:
+            walker.engine.hart.ram.store(leaf_at, 8, target << 10 | low)
+            walker.engine.hart.sfence_vma(0)
+        for name in ("lb", "sb", "jalr"):
+            index = list(ACCESSES).index(name)
+            reference, native = (walker.access(index, 0x40, low) for walker in walkers)
+            assert native == reference, (name, low)
