@@ -260,3 +260,12 @@ def test_a_signal_from_outside_is_heard_in_user_mode(call):
     assert call.hart.interrupt()
     call.kernel.trap()
     assert call.kernel.exit.signal == 2
+
+
+def test_a_signal_to_come_from_outside_ends_a_sleep(call):
+    call.kernel.interrupt_at(10**9, 15)
+    assert call.hart.interrupt()  # to set the timer
+    call.kernel.trap()
+    call("nanosleep", call.put(struct.pack("<qq", 5, 0)), 0)
+    assert call.kernel.exit.signal == 15
+    assert 10**9 <= call.kernel.now() < 2 * 10**9

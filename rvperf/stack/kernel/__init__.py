@@ -186,6 +186,7 @@ class Kernel:
         self.exit = None
         self.unknown = set()
         self.arrived = deque()  # signals from outside that nobody has been told of
+        self.outside = None  # (when, signal) of one that is still to come
         self.pipes = 0
         self.futexes = {}
         self.ready = deque()
@@ -540,7 +541,7 @@ class Kernel:
 
     def next_deadline(self):
         """When the next timeout or timer falls due, in nanoseconds; None if there is none."""
-        soonest = None
+        soonest = self.outside[0] if self.outside else None
         for task in self.sleepers:
             due = task.wait.deadline
             if due is not None and (soonest is None or due < soonest):
@@ -555,7 +556,9 @@ class Kernel:
         return soonest if soonest is not None and soonest < FOREVER else None
 
     def has_timers(self):
-        """True if any process has a timer running."""
+        """True if any process has a timer running, or a signal from outside is to come."""
+        if self.outside:
+            return True
         for process in self.processes.values():
             if process.timers or process.posix_timers:
                 return True
@@ -563,6 +566,9 @@ class Kernel:
 
     def fire_timers(self):
         """Sends the signals of timers that have fallen due."""
+        if self.outside and self.hart.cycles >= self.outside[0]:
+            self.arrived.append(self.outside[1])
+            self.outside = None
         for process in self.processes.values():
             if process.timers:
                 now = self.hart.cycles
@@ -706,6 +712,13 @@ class Kernel:
         has the timer interrupt fire if the hart is in user mode.
         """
         self.arrived.append(signal)
+        if self.hart.mode == USER:
+            self.armed = 0
+            self.hart.set_csr(STIMECMP, 0)
+
+    def interrupt_at(self, when, signal):
+        """A signal from outside at a time to come, in nanoseconds since boot."""
+        self.outside = (when, signal)
         if self.hart.mode == USER:
             self.armed = 0
             self.hart.set_csr(STIMECMP, 0)
