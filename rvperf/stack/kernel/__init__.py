@@ -30,6 +30,7 @@ from .memory import PROT_EXEC, PROT_READ, PROT_WRITE, AccessFault
 from .names import NAMES
 from .pagecache import PageCache
 from .paths import Paths, Place
+from .shm import SharedMemory
 from .signals import SigInfo
 from .syscalls import TABLE, arguments_of
 from .tasks import (
@@ -155,6 +156,7 @@ class Kernel:
         allow_open_files()
         self.frames = Frames(hart.ram, RESERVED)
         self.cache = PageCache(self.frames)
+        self.shm = SharedMemory(self.cache)
         self.epoch = start_of_time(env) if epoch is None else epoch
         self.uid, self.gid = os.getuid(), os.getgid()
         self.random = random.Random("rvperf").randbytes
@@ -648,7 +650,7 @@ class Kernel:
         if process is self.first.process:
             self.finished = True
             self.exit = Exit(code, signal)
-            self.cache.write_back()
+            self.close()
             return
         parent = process.parent
         if parent is None:
@@ -669,6 +671,14 @@ class Kernel:
                 process.user_ns // 10**7, process.system_ns // 10**7,
             )  # fmt: skip
             signals.post(parent, SigInfo(process.exit_signal, 2 if signal else 1, payload))
+
+    def close(self):
+        """Ends what still runs and gives the host's descriptors back."""
+        self.finished = True
+        for process in list(self.processes.values()):
+            for task in list(process.threads):
+                self.end_thread(task)
+        self.cache.close()
 
     def reap(self, parent, child):
         """Forgets a child that has ended, its times added to the parent's."""
@@ -694,7 +704,8 @@ class Kernel:
         if task.sleep is not None:
             task.sleep.close()
         task.sleep = task.wait = None
-        self.tracepoints["sched:sched_process_exit"] += 1
+        if not self.finished:
+            self.tracepoints["sched:sched_process_exit"] += 1
         process = task.process
         process.user_ns += task.user_ns
         process.system_ns += task.system_ns

@@ -4,7 +4,7 @@ import os
 import stat
 from errno import EACCES, EBADF, EISDIR, ENOENT, ENOTDIR, ENXIO
 
-from . import files
+from . import files, shm
 from .files import O_ACCMODE, O_DIRECTORY, Status, SyntheticDirectory, TextFile, nlink_inode
 from .frames import PAGE
 from .memory import PROT_EXEC, PROT_READ, PROT_WRITE
@@ -128,7 +128,10 @@ def open_descriptor(kernel, path):
 def listing(kernel, path):
     """The (name, type) pairs of a directory, or None if it isn't one."""
     if path == "/dev":
-        return [(name, LINK if name in ("fd", *STANDARD) else CHARACTER) for name in DEVICES]
+        kinds = dict.fromkeys(DEVICES, CHARACTER) | dict.fromkeys(("fd", *STANDARD), LINK)
+        return sorted((kinds | {"shm": DIRECTORY}).items())
+    if path == shm.ROOT:
+        return [(name, FILE) for name in sorted(kernel.shm.files)]
     names = {}
     prefix = path + "/"
     for known in FIXED:
@@ -166,12 +169,14 @@ def contents(kernel, path):
     return None
 
 
-def open_synthetic(task, place, flags):
+def open_synthetic(task, place, flags, mode):
     """open(2) below /proc, /dev and /sys. Raises OSError."""
     kernel, path = task.kernel, place.synthetic
     if place.slash or flags & O_DIRECTORY:
         if (names := listing(kernel, path)) is not None:
             return SyntheticDirectory(place, flags, names)
+    if shm.within(place) and path != shm.ROOT:
+        return kernel.shm.open(place, flags, mode)
     name = path[5:] if path.startswith("/dev/") else ""
     if name in files.Device.NUMBERS:
         return files.Device(name, flags, kernel.random)
@@ -218,6 +223,10 @@ def reopen(task, file, flags):
 def status(task, place):
     """stat(2) below /proc, /dev and /sys. Raises OSError ENOENT."""
     kernel, path = task.kernel, place.synthetic
+    if shm.within(place) and path != shm.ROOT:
+        return kernel.shm.status(kernel.shm.find(place)[1])
+    if path == shm.ROOT:
+        return Status(stat.S_IFDIR | 0o1777, nlink_inode(path), st_nlink=2)
     if path in ("/proc", "/dev", "/sys"):
         return Status(stat.S_IFDIR | 0o555, nlink_inode(path), st_nlink=2)
     name = path[5:] if path.startswith("/dev/") else ""

@@ -53,7 +53,7 @@ def open_path(task, dirfd, path, flags, mode):
         flags |= O_NOFOLLOW
     place = resolve(task, dirfd, path, not flags & O_NOFOLLOW, create)
     if place.synthetic:
-        return procfs.open_synthetic(task, place, flags)
+        return procfs.open_synthetic(task, place, flags, mode & ~task.where.umask)
     name = kernel.paths.guest_name(place)
     if place.status is None:
         return create_file(task, place, flags, mode, name)

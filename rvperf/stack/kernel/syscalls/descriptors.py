@@ -495,7 +495,7 @@ def copy(task, source, target, count, offset, at):
 
 
 @syscall(285)
-def copy_file_range(task, fd_in: Int, off_in, fd_out: Int, off_out, len, flags: Uint):
+def copy_file_range(task, fd_in: Int, off_in, fd_out: Int, off_out, size, flags: Uint):
     """Copies between two regular files."""
     source, target = readable(task, fd_in), writable(task, fd_out)
     if flags:
@@ -509,7 +509,7 @@ def copy_file_range(task, fd_in: Int, off_in, fd_out: Int, off_out, len, flags: 
         raise OSError(EBADF, "opened for appending")
     at = task.memory.load(off_in, 8) if off_in else None
     to = task.memory.load(off_out, 8) if off_out else None
-    done, count = 0, min(len, 64 * CHUNK)
+    done, count = 0, min(size, 64 * CHUNK)
     while done < count:
         data, at = copy_chunk(source, min(count - done, CHUNK), at)
         if not data:
@@ -527,6 +527,6 @@ def copy_file_range(task, fd_in: Int, off_in, fd_out: Int, off_out, len, flags: 
 
 
 @syscall(76)
-def splice(task, fd_in: Int, off_in, fd_out: Int, off_out, len, flags: Uint):
+def splice(task, fd_in: Int, off_in, fd_out: Int, off_out, size, flags: Uint):
     """Not there: programs fall back to read and write, as for EINVAL."""
     raise OSError(EINVAL, "not between these")
