@@ -95,8 +95,12 @@ def measure(program: Program, *, steady: bool, cold: bool, runs: int) -> dict:
         sys.exit(f"{program.name}: rvperf and QEMU print different results")
     a, b = median(run.seconds for run in ours), median(run.seconds for run in theirs)
     return {
-        "program": program.name, "kind": program.kind, "rounds": int(rounds),
-        "rvperf": a, "qemu": b, "ratio": a / b,
+        "program": program.name,
+        "kind": program.kind,
+        "rounds": int(rounds),
+        "rvperf": a,
+        "qemu": b,
+        "ratio": a / b,
         "rvperf_mebibytes": max(run.mebibytes for run in ours),
         "qemu_mebibytes": max(run.mebibytes for run in theirs),
     }
@@ -129,11 +133,17 @@ def main() -> None:
             continue
         row = measure(program, steady=args.steady, cold=args.cold, runs=args.runs)
         rows.append(row)
-        print(f"{row['program']:10} {row['kind']:14} {row['rvperf']:7.3f} s {row['qemu']:7.3f} s"
-              f" {row['ratio']:6.2f} {row['rvperf_mebibytes']:6.0f} MiB", flush=True)
+        print(
+            f"{row['program']:10} {row['kind']:14} {row['rvperf']:7.3f} s {row['qemu']:7.3f} s"
+            f" {row['ratio']:6.2f} {row['rvperf_mebibytes']:6.0f} MiB",
+            flush=True,
+        )
     means = {}
-    for title, kinds in (("all", ("integer", "floating point")), ("integer", ("integer",)),
-                         ("floating point", ("floating point",))):
+    for title, kinds in (
+        ("all", ("integer", "floating point")),
+        ("integer", ("integer",)),
+        ("floating point", ("floating point",)),
+    ):
         if ratios := [row["ratio"] for row in rows if row["kind"] in kinds]:
             means[title] = geometric(ratios)
             print(f"{'geometric mean, ' + title:45} {means[title]:6.2f}")
@@ -142,9 +152,11 @@ def main() -> None:
 
     hello = HERE.parent / "samples/hello"
     small = {}
-    for title, command in (("trivial program", stat(hello)),
-                           ("rvperf --help", [*rvperf(), "--help"]),
-                           ("rvperf list", [*rvperf(), "list"])):
+    for title, command in (
+        ("trivial program", stat(hello)),
+        ("rvperf --help", [*rvperf(), "--help"]),
+        ("rvperf list", [*rvperf(), "list"]),
+    ):
         timed(command)
         all_runs = [timed(command) for _ in range(max(args.runs, 5))]
         small[title] = median(run.seconds for run in all_runs)

@@ -1,8 +1,10 @@
 """The `rvperf` command. One module a command; each is imported only when it is asked for, so that
 `rvperf --help` doesn't pay for the machine."""
 
-import os
 import sys
+
+import rvperf
+from rvperf.cli.streams import WriteFailure, say, tell
 
 PROGRAM = "rvperf"
 
@@ -21,13 +23,12 @@ SYNOPSIS = f"{PROGRAM} [--version] [--help] COMMAND [ARGS]"
 def main(words: list[str] | None = None) -> int:
     """Run one command line and give its exit status. The console entry point."""
     try:
-        status = run(sys.argv[1:] if words is None else words)
-        sys.stdout.flush()
-        return status
+        return run(sys.argv[1:] if words is None else words)
     except BrokenPipeError:
-        # Whoever read us has gone: end as SIGPIPE would have ended perf, without a word.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
+        return 128 + 13  # whoever read us has gone: end as SIGPIPE would have ended perf
+    except WriteFailure as failure:
+        tell(f"{failure}\n")
+        return 1
     except KeyboardInterrupt:
         return 128 + 2
     except Exception as error:
@@ -35,13 +36,13 @@ def main(words: list[str] | None = None) -> int:
         session = sys.modules.get("rvperf.session")
         if session is None or not isinstance(error, session.SessionError):
             raise
-        sys.stderr.write(f"{error.message}\n")
+        tell(f"{error.message}\n")
         return error.exit_code
 
 
 def run(words: list[str]) -> int:
     if not words:
-        sys.stdout.write(commands_page())
+        say(commands_page())
         return 1
     first, *rest = words
     if first in ("--help", "-h"):
@@ -49,19 +50,17 @@ def run(words: list[str]) -> int:
     elif first in ("--version", "-v"):
         first, rest = "version", []
     elif first == "--list-cmds":
-        print(" ".join(sorted({**COMMANDS, **BUILT_IN})))
+        say(" ".join(sorted({**COMMANDS, **BUILT_IN})) + "\n")
         return 0
     elif first.startswith("-"):
-        sys.stderr.write(f"Unknown option: {first}\n\n Usage: {SYNOPSIS}\n")
+        tell(f"Unknown option: {first}\n\n Usage: {SYNOPSIS}\n")
         return 129
     if first in COMMANDS and rest[:1] == ["--help"]:
         first, rest = "help", [first]
     if first == "help":
         return help_on(rest)
     if first == "version":
-        from rvperf import __version__
-
-        print(f"{PROGRAM} version {__version__}")
+        say(f"{PROGRAM} version {rvperf.__version__}\n")
         return 0
     if first in COMMANDS:
         return command(first).run(rest)
@@ -90,11 +89,11 @@ def all_commands() -> list[tuple[str, str]]:
 
 def help_on(words: list[str]) -> int:
     if not words or words[0] in BUILT_IN:
-        sys.stdout.write(commands_page())
+        say(commands_page())
         return 0
     if words[0] not in COMMANDS:
         return unknown(words[0])
-    sys.stdout.write(command(words[0]).manual())
+    say(command(words[0]).manual())
     return 0
 
 
@@ -105,5 +104,5 @@ def unknown(name: str) -> int:
     close = get_close_matches(name, {**COMMANDS, **BUILT_IN})
     if close:
         message += "\nDid you mean this?\n" + "".join(f"\t{found}\n" for found in close)
-    sys.stderr.write(message)
+    tell(message)
     return 1

@@ -4,6 +4,7 @@ import os
 import sys
 
 from rvperf.cli.options import Option, Usage, parse, usage
+from rvperf.cli.streams import say, tell
 from rvperf.events import listed
 from rvperf.render import list as page
 
@@ -25,21 +26,22 @@ def run(words: list[str]) -> int:
     try:
         options, patterns = parse(OPTIONS, words)
     except Usage as mistake:
-        sys.stderr.write(mistake.message + usage(SYNOPSIS, OPTIONS, mistake.about))
+        tell(mistake.message + usage(SYNOPSIS, OPTIONS, mistake.about))
         return mistake.status
     rows = listed(patterns)
     if options["raw_dump"]:
-        sys.stdout.write(page.names(rows))
+        say(page.names(rows))
         return 0
     if paged():
-        sys.stdout.write(HEADER)
-    sys.stdout.write(page.lines(rows, described=bool(options["long_desc"])))
+        say(HEADER)
+    say(page.lines(rows, described=bool(options["long_desc"])))
     return 0
 
 
 def paged() -> bool:
     """perf prints its header only where it would start a pager."""
-    return sys.stdout.isatty() and os.environ.get("PAGER", "less") not in ("", "cat")
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    return terminal and os.environ.get("PAGER", "less") not in ("", "cat")
 
 
 def manual() -> str:

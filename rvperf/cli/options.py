@@ -89,7 +89,7 @@ def switches(options, letters, rest, values) -> None:
             letters = ""
             set_value(option, named, value, values)
         else:
-            set_value(option, named, None, values)
+            set_value(option, named, None, values, option.positive)
 
 
 def long_option(options, word, rest, values) -> None:
@@ -97,29 +97,28 @@ def long_option(options, word, rest, values) -> None:
     if name in ("help", "help-all"):
         raise Usage("\n", None)
     option, on = find(options, name)
-    named = f"option `{name if on == option.positive else 'no-' + option.key}'"
-    if not on and option.value and option.kind != "missing":
-        values[option.key] = option.default
-        return
-    if equals and not option.value:
-        raise Usage(f" Error: option `{option.long}' takes no value\n", ())
-    if not option.value or option.kind == "missing":
+    named = f"option `{option.long}'"
+    if option.kind == "missing":
+        set_value(option, named, None, values)
+    elif equals and not option.value:
+        raise Usage(f" Error: {named} takes no value\n")
+    elif not option.value:
         set_value(option, named, None, values, on)
-        return
-    if not equals and not rest:
-        raise Usage(f" Error: option `{option.long}' requires a value\n", (option.long,))
-    set_value(option, f"option `{option.long}'", attached if equals else rest.pop(0), values)
+    elif not on:
+        values[option.key] = option.default
+    elif not equals and not rest:
+        raise Usage(f" Error: {named} requires a value\n", (option.long,))
+    else:
+        set_value(option, named, attached if equals else rest.pop(0), values)
 
 
 def find(options, name) -> tuple[Option, bool]:
     """The option of this name or abbreviation, and whether the name turns it on."""
     spellings = [(option.long, option, option.positive) for option in options]
-    spellings += [
-        (option.long[3:] if not option.positive else f"no-{option.long}", option, True)
-        if not option.positive
-        else (f"no-{option.long}", option, False)
-        for option in options
-    ]
+    for option in options:
+        bare = option.long.removeprefix("no-")
+        opposite = f"no-{bare}" if option.positive else bare
+        spellings.append((opposite, option, not option.positive))
     for spelling, option, on in spellings:
         if spelling == name:
             return option, on
@@ -142,7 +141,7 @@ def find(options, name) -> tuple[Option, bool]:
 def set_value(option, named, value, values, on=True) -> None:
     key = option.key
     if option.kind == "missing":
-        raise Usage(f" Error: {named}: perf has it, rvperf doesn't have it yet\n\n", ())
+        raise Usage(f" Error: rvperf doesn't have perf's {named} yet\n\n")
     if option.kind == "flag":
         values[key] = on
     elif option.kind == "count":
@@ -166,7 +165,8 @@ def usage(synopsis: str, options: tuple[Option, ...], about: tuple[str, ...] | N
         by_letter = sorted((o for o in shown if o.short), key=lambda o: o.short.lower())
         shown = by_letter + sorted((o for o in shown if not o.short), key=lambda o: o.long)
         return page + "".join(map(option_line, shown)) + "\n"
-    return page + "".join(option_line(option) for option in options if option.long in about)
+    shown = [option for option in options if option.long in about and option.kind != "missing"]
+    return page + "".join(map(option_line, shown))
 
 
 def option_line(option: Option) -> str:

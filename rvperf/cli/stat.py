@@ -2,13 +2,14 @@
 
 import math
 import os
-import sys
 from dataclasses import replace
 
 from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
+from rvperf.cli.streams import tell
 from rvperf.cli.syntax import syntax_error
 from rvperf.events import DEFAULT, Event, EventSyntaxError, detailed, parse_events
 from rvperf.render import stat as render
+from rvperf.render.signals import INTERRUPT, signal_name
 from rvperf.results import Count, StatResult
 
 SYNOPSIS = "rvperf stat [<options>] [<command>]"
@@ -122,61 +123,23 @@ OPTIONS = (
     ),
 )
 
-SIGNALS = dict(
-    enumerate(
-        (
-            "Hangup",
-            "Interrupt",
-            "Quit",
-            "Illegal instruction",
-            "Trace/breakpoint trap",
-            "Aborted",
-            "Bus error",
-            "Floating point exception",
-            "Killed",
-            "User defined signal 1",
-            "Segmentation fault",
-            "User defined signal 2",
-            "Broken pipe",
-            "Alarm clock",
-            "Terminated",
-            "Stack fault",
-            "Child exited",
-            "Continued",
-            "Stopped (signal)",
-            "Stopped",
-            "Stopped (tty input)",
-            "Stopped (tty output)",
-            "Urgent I/O condition",
-            "CPU time limit exceeded",
-            "File size limit exceeded",
-            "Virtual timer expired",
-            "Profiling timer expired",
-            "Window changed",
-            "I/O possible",
-            "Power failure",
-            "Bad system call",
-        ),
-        start=1,
-    )
-)
-"""riscv64 Linux's signals in glibc's words (psignal(3)), which perf prints."""
-
 
 def run(words: list[str]) -> int:
     try:
         options, command = parse(OPTIONS, words)
         check(options, command)
     except Usage as mistake:
-        sys.stderr.write(mistake.message + usage(SYNOPSIS, OPTIONS, mistake.about))
+        tell(mistake.message + usage(SYNOPSIS, OPTIONS, mistake.about))
         return mistake.status
     events = wanted(options)
     try:
         output = open_output(options)
     except OSError as error:
-        what = "failed to create output file" if options["output"] else "Failed opening logfd"
-        sys.stderr.write(f"{what}: {error.strerror}\n")
-        return FAILED_STATUS if options["output"] else INVALID_STATUS
+        if options["output"] is not None:
+            tell(f"failed to create output file: {error.strerror}\n")
+            return FAILED_STATUS
+        tell(f"Failed opening logfd: {error.strerror}\n")
+        return INVALID_STATUS
     with output:
         return measure_and_show(options, tuple(command), events, output)
 
@@ -185,17 +148,16 @@ def measure_and_show(options, command, events, output) -> int:
     if options["verbose"]:
         for event in events:
             if not event.countable:
-                sys.stderr.write(f"Warning:\n{event.name} event is not supported by the kernel.\n")
+                tell(f"Warning:\n{event.name} event is not supported by the kernel.\n")
     results = []
     while not options["repeat"] or len(results) < options["repeat"]:
         if options["repeat"] != 1 and options["verbose"]:
-            sys.stderr.write(f"[ perf stat: executing run #{len(results) + 1} ... ]\n")
+            tell(f"[ perf stat: executing run #{len(results) + 1} ... ]\n")
         result = measure(options, command, events)
         if result.exit.signal is not None:
-            name = SIGNALS.get(result.exit.signal, f"Unknown signal {result.exit.signal}")
-            sys.stderr.write(f"{command[0]}: {name}\n")
+            tell(f"{command[0]}: {signal_name(result.exit.signal)}\n")
         if options["verbose"]:
-            sys.stderr.write(render.raw(result))
+            tell(render.raw(result))
         results.append(result)
         if not options["repeat"]:  # forever: each run shows itself
             show(options, result, output)
@@ -205,9 +167,6 @@ def measure_and_show(options, command, events, output) -> int:
     if options["repeat"] and not show(options, mean(results), output):
         return FAILED_STATUS
     return status
-
-
-INTERRUPT = 2
 
 
 def check(options, command) -> None:
@@ -230,7 +189,7 @@ def check(options, command) -> None:
     if not command:
         raise Usage("\n", None)
     if command[0] in ("record", "report"):
-        message = f" Error: stat {command[0]}: perf has it, rvperf doesn't have it yet"
+        message = f" Error: rvperf doesn't have perf's `stat {command[0]}' yet"
         raise Usage(f"{message} (./{command[0]} runs a program of that name)\n\n")
 
 
@@ -314,51 +273,58 @@ def mean_and_deviation(values) -> tuple[float, float]:
     return average, math.sqrt(variance / n)
 
 
-def open_output(options):
-    """Where the counts go. Raises OSError."""
-    if options["output"] is not None:
-        output = open(options["output"], "a" if options["append"] else "w")
-    elif options["log_fd"]:
-        output = os.fdopen(options["log_fd"], "a" if options["append"] else "w", closefd=False)
-    else:
-        return os.fdopen(os.dup(2), "w")
-    from time import ctime
+class Output:
+    """Where the counts go. Nothing is written before there are counts, and nothing that goes wrong
+    here hides how the program ended."""
 
-    output.write(f"# started on {ctime()}\n\n")
-    return output
+    def __init__(self, stream, header: str = "", name: str | None = None):
+        self.stream, self.header, self.name = stream, header, name
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self.stream.close()
+        except OSError:
+            pass  # write() has already told
+
+    def write(self, block: str) -> bool:
+        """Whether the block has arrived. If its file can't take it, stderr gets it, and why."""
+        try:
+            self.stream.write(self.header + block)
+            self.stream.flush()
+            self.header = ""
+            return True
+        except OSError as error:
+            if self.name is None:
+                return True  # it was stderr: perf, too, says nothing and goes on
+            tell(f"failed to write {self.name}: {error.strerror}\n{block}")
+            return False
+
+
+def open_output(options) -> Output:
+    """Raises OSError."""
+    mode = "a" if options["append"] else "w"
+    if options["output"] is not None:
+        from time import ctime
+
+        stream = open(options["output"], mode)
+        return Output(stream, f"# started on {ctime()}\n\n", options["output"])
+    if options["log_fd"]:
+        descriptor = os.dup(options["log_fd"])
+        return Output(os.fdopen(descriptor, mode), name=f"log-fd {options['log_fd']}")
+    try:
+        return Output(os.fdopen(os.dup(2), "w"))
+    except OSError:
+        return Output(open(os.devnull, "w"))  # started with stderr closed
 
 
 def show(options, result, output) -> bool:
-    """Print the counts; on stderr, with the reason, if their file can't take them."""
+    """Print the counts; whether they have arrived."""
     if options["quiet"]:
         return True
-    block = formatted(options, result, output.isatty())
-    try:
-        output.write(block)
-        output.flush()
-        return True
-    except OSError as error:
-        discard(output)
-        if options["output"] is not None or options["log_fd"]:
-            where = options["output"] if options["output"] is not None else "the log"
-            tell(f"failed to write {where}: {error.strerror}\n{block}")
-        return False
-
-
-def discard(output) -> None:
-    """Drop what a failed write left in the buffer, so that closing doesn't fail again."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, output.fileno())
-    os.close(nowhere)
-    output.flush()
-
-
-def tell(text: str) -> None:
-    try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    except OSError:
-        pass  # nobody is left to tell
+    return output.write(formatted(options, result, output.stream.isatty()))
 
 
 def formatted(options, result, terminal: bool) -> str:

@@ -133,7 +133,7 @@ def tier0(table) -> Tier0:
         if hashlib.sha256(code).hexdigest() == found["sha256"]:
             return Tier0(code, found["symbols"], found["handlers"])
     piece: Piece = compile_module(interpreter.module(table))
-    handlers = [name for name, _, _ in interpreter.handlers(table)]
+    handlers = [handler.name for handler in interpreter.handlers(table)]
     header = {
         "sha256": hashlib.sha256(piece.code).hexdigest(),
         "symbols": piece.symbols,

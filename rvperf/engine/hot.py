@@ -20,6 +20,8 @@ from rvperf.machine.traps import Trap
 
 COLD_THRESHOLD = 300  # jumps to an address before it is compiled
 WARM_THRESHOLD = 30  # where a compiled program is at hand
+AHEAD = 2  # regions under way in the compiling process
+AT_THE_END = 50  # and how many more it is asked for when the program ends
 SLICE = 2_000_000  # instructions between looks at the compiling process, while it has work
 
 
@@ -47,7 +49,8 @@ class Regions:
             self.file = f"regions-{codecache.key()}-{name[:32]}"
         self.known: dict[int, Region] = {}
         self.addresses: dict[int, int] = {}  # where regions are entered, once in the arena
-        self.pending: set[int] = set()
+        self.wanted: dict[int, int] = {}  # hot addresses not yet asked for: head, RAM page
+        self.outstanding: set[int] = set()  # those that are being compiled
         self.hopeless: set[int] = set()
         self.spaces: dict[int, Space] = {}
         self.space = Space()
@@ -62,7 +65,7 @@ class Regions:
     @property
     def slice(self) -> int:
         """How many instructions native code may execute before `poll` is due."""
-        return SLICE if self.pending else 1 << 62
+        return SLICE if self.wanted or self.outstanding else 1 << 62
 
     def enter_space(self, satp: int) -> None:
         """Native code will run in this address space."""
@@ -77,19 +80,20 @@ class Regions:
         if known and self._install(known):
             return
         self._interpret(pc)
-        if pc in self.pending or pc in self.hopeless:
+        if pc in self.outstanding or pc in self.hopeless:
             return
+        if (frame := self._frame(pc >> 12)) is not None:
+            self.wanted[pc] = frame
         if self.worker is None:
             self.worker = Worker(self.file)
-        self.pending.add(pc)
-        self.worker.send(Job(pc, self.live, self._snapshot(pc)))
+        self._feed(AHEAD)
 
     def poll(self) -> None:
         """Install what has been compiled."""
         if not self.worker:
             return
         for region in self.worker.receive():
-            self.pending.discard(region.head)
+            self.outstanding.discard(region.head)
             if not region.ranges:
                 self.hopeless.add(region.head)
                 continue
@@ -98,13 +102,30 @@ class Regions:
             self._install(region)
         if not self.worker.alive:
             self._restart()
+        else:
+            self._feed(AHEAD)
+
+    def _feed(self, ahead: int) -> None:
+        """Ask for the hottest regions that are wanted, so that `ahead` of them are under way."""
+        while self.wanted and len(self.outstanding) < ahead:
+            head = max(self.wanted, key=lambda head: self._heat(head, self.wanted[head]))
+            del self.wanted[head]
+            if pages := self._snapshot(head):
+                self.outstanding.add(head)
+                self.worker.send(Job(head, self.live, pages))
+
+    def _heat(self, head: int, frame: int) -> int:
+        """How often an address has been jumped to."""
+        decoded = self.engine.decoded_page(frame)
+        at = decoded + layout.PAGE_JUMPS + (head & 0xFFE)
+        return ctypes.c_uint16.from_address(at).value if decoded else 0
 
     def _restart(self) -> None:
         """The compiling process died of a region: without that one, go on."""
         self.worker.dismiss()
         self.worker = None
-        self.hopeless |= self.pending
-        self.pending.clear()
+        self.hopeless |= self.outstanding
+        self.outstanding.clear()
 
     def _snapshot(self, pc: int) -> dict[int, tuple[bytes, bytes]]:
         """The code around pc, as `regions.Snapshot` takes it."""
@@ -114,8 +135,7 @@ class Regions:
             frame = self._frame(page)
             if frame is None or not (decoded := self.engine.decoded_page(frame)):
                 continue
-            handlers = ctypes.string_at(decoded + layout.PAGE_HANDLERS, 4096)
-            executed = bytes(map(bool, memoryview(handlers).cast("H")))
+            executed = ctypes.string_at(decoded + layout.PAGE_HANDLERS, 4096)
             pages[page] = hart.ram.read(hart.ram.base + (frame << 12), 4096), executed
         return pages
 
@@ -224,7 +244,7 @@ class Regions:
             at += -(-len(region.code) // 64) * 64
 
     def finish(self) -> None:
-        """The run is over: let the compiling process keep what it has made, and go."""
+        """The run is over: let the compiling process keep what it makes, for the next run."""
         if self.worker:
             self.worker.dismiss()
             self.worker = None

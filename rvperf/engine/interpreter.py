@@ -7,6 +7,8 @@ execution by a native decoder made from the same rows. Whatever is rare leaves t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from isa.spec import Insn, Table
 from rvperf.engine import layout
 from rvperf.engine.layout import (
@@ -19,7 +21,14 @@ from rvperf.engine.layout import (
     ENTRY_D,
     ENTRY_IMM,
 )
-from rvperf.engine.lower import ATTRIBUTES, Native, function_text
+from rvperf.engine.lower import (
+    ATTRIBUTES,
+    HOST_DEFAULT,
+    NATIVE_CSRS,
+    Native,
+    function_text,
+    needs_floats,
+)
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART, SINK
@@ -33,18 +42,33 @@ SLOTS |= {"fs2": ENTRY_2, "rs3": ENTRY_3, "fs3": ENTRY_3}
 IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5")
 # Handlers before those of instructions, in the table's order.
 SPECIAL = ("undecoded", "reader", "enter_region", "crossing", "resync", "resume")
-FP_KINDS = "fp-"
+# Bits of a page table entry that an access needs besides V and A. W without R is reserved.
+PTE_R, PTE_W = 1 << 1, 1 << 2
+LOAD_NEEDS, STORE_NEEDS, FETCH_NEEDS = PTE_R, PTE_R | PTE_W | 1 << 7, 1 << 3
+PTE_POINTER = 0b111 | 1023 << 54  # V, R and W, and what is reserved: only V is set in a pointer
 
 
-def handlers(table: Table) -> list[tuple[str, Insn | None, int]]:
-    """Tier 0's functions in the order of their indices: (name, instruction, its length)."""
-    found = [(name, None, 0) for name in SPECIAL]
+@dataclass(frozen=True)
+class Handler:
+    """A function of tier 0: for an instruction of a length, of which some operand may be fixed."""
+
+    name: str
+    insn: Insn | None = None
+    length: int = 0
+    csr: int | None = None
+
+
+def handlers(table: Table) -> list[Handler]:
+    """Tier 0's functions in the order of their indices."""
+    found = [Handler(name) for name in SPECIAL]
     short = {insn.expands for insn in table.insns if insn.expands}
     for insn in table.insns:
-        if insn.body and insn.native:
-            found.append((f"{insn.name}/4", insn, 4))
+        if insn.kind == "csr":
+            found += [Handler(f"{insn.name}/{csr}", insn, 4, csr) for csr in NATIVE_CSRS]
+        elif insn.body and insn.native:
+            found.append(Handler(f"{insn.name}/4", insn, 4))
             if insn.name in short:
-                found.append((f"{insn.name}/2", insn, 2))
+                found.append(Handler(f"{insn.name}/2", insn, 2))
     return found
 
 
@@ -105,6 +129,11 @@ class Interpreted(Native):
             return self.pc
         if name == "next_pc":
             return self.pc + self.length
+        if name == "csr":
+            return Ssa(code, self.csr)
+        if name.endswith("_n"):
+            # A native CSR is read and written at no cost: as if no register were x0.
+            return 1
         if name in IMMEDIATES:
             value = code.value(f"load i32, ptr {code.address('%entry', ENTRY_IMM)}, align 4")
             return Ssa(code, code.value(f"sext i32 {value} to i64"))
@@ -181,7 +210,7 @@ def warm(m: Interpreted, page: str, pc, budget) -> None:
     code = m.code
     pointer = code.address(page, (pc & 0xFFE) + layout.PAGE_JUMPS)
     jumps = code.value(f"load i16, ptr {pointer}, align 2")
-    more = code.value(f"add i16 {jumps}, 1")
+    more = code.call("i16", "llvm.uadd.sat.i16", f"i16 {jumps}", "i16 1")
     code.put(f"store i16 {more}, ptr {pointer}, align 2")
     threshold = code.value(f"load i16, ptr {m.field('threshold')}, align 8")
     hot, on = code.fresh("hot"), code.fresh("on")
@@ -200,13 +229,15 @@ def dispatch(m: Interpreted, page: str, pc, budget) -> None:
     m.tail(function, entry, pc, budget)
 
 
-def instruction(name: str, insn: Insn, length: int) -> Interpreted:
+def instruction(handler: Handler) -> Interpreted:
     """The function of one instruction."""
-    m = Interpreted(name)
+    insn, length = handler.insn, handler.length
+    m = Interpreted(handler.name)
     code = m.code
     m.length, m.kind, m.jumped = length, insn.kind, None
+    m.csr = handler.csr
     m.unless_budget_is_spent()
-    if insn.kind.startswith(FP_KINDS):
+    if needs_floats(insn.kind):
         slow, on = code.fresh("slow"), code.fresh("on")
         code.branch(m.read_field("fp_slow") != 0, slow, on, UNLIKELY)
         code.start(slow)
@@ -244,14 +275,15 @@ def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
     """Translate va in U- or S-mode by Sv39, or as it is without translation: (ok, page).
 
     `ok` is not 0 if it succeeded. `needed` are the PTE bits that the access asks for. What
-    depends on SUM, MXR or MPRV is left to Python.
+    depends on SUM, MXR or MPRV is left to Python; for a fetch nothing does.
     """
     code = m.code
     done, failed, bare = code.fresh("done"), code.fresh("failed"), code.fresh("bare")
     paged, checked = code.fresh("paged"), code.fresh("checked")
     satp, mode = m.read_field("satp"), m.read_field("mode")
-    code.branch(m.read_field("access") != 0, failed, checked, UNLIKELY)
-    code.start(checked)
+    if needed != FETCH_NEEDS:
+        code.branch(m.read_field("access") != 0, failed, checked, UNLIKELY)
+        code.start(checked)
     code.branch((satp.shr(60) == 0) | (mode == 3), bare, paged, UNLIKELY)
 
     code.start(paged)
@@ -273,12 +305,14 @@ def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
         ppn = pte.shl(10).shr(20)
         low = (1 << 9 * level) - 1
         good = asked & (ppn & low == 0) & (pte.shr(54) == 0)
+        if not needed & PTE_R:
+            good = good & (pte & (PTE_R | PTE_W) != PTE_W)  # reserved
         page = (ppn | va.shr(12) & low).shl(12)
         leaves.append((page, good, code.block))
         code.goto(f"{done}.pte")
         code.start(inner)
         valid = code.fresh("valid")
-        code.branch((pte & 0b111) == 1, valid, failed, LIKELY)
+        code.branch((pte & PTE_POINTER) == 1, valid, failed, LIKELY)
         code.start(valid)
         table = pte.shl(10).shr(20).shl(12)
     code.goto(failed)
@@ -371,7 +405,7 @@ def resync(name: str, in_region: bool) -> Interpreted:
     tag = code.load(code.address(slot, layout.FETCH_TAG))
     code.branch(tag == (pc & ~0xFFF), found, search, LIKELY)
     code.start(search)
-    ok, page = walk(m, pc, 0x8)
+    ok, page = walk(m, pc, FETCH_NEEDS)
     mapped, fetch, ready = code.fresh("mapped"), code.fresh("fetch"), code.fresh("ready")
     code.branch(ok != 0, mapped, fetch, LIKELY)
     code.start(mapped)
@@ -454,7 +488,7 @@ def undecoded(name: str, crossing: bool) -> Interpreted:
     here = code.address(bytes_, pc & 0xFFE)
     low = code.load(here, 16)
     if crossing:
-        ok, page = walk(m, pc + 2, 0x8)
+        ok, page = walk(m, pc + 2, FETCH_NEEDS)
         mapped, unmapped = code.fresh("mapped"), code.fresh("unmapped")
         code.branch(ok != 0, mapped, unmapped, LIKELY)
         code.start(unmapped)
@@ -511,8 +545,11 @@ def decoder(table: Table) -> str:
     """The native decoder: `i64 @decode(word, entry, handlers)`, from the rows of the table."""
     code = Code("decode")
     word = Ssa(code, "%word")
-    listed = enumerate(handlers(table))
-    index_of = {(insn.name, length): n for n, (_, insn, length) in listed if insn}
+    index_of = {
+        (handler.insn.name, handler.length, handler.csr): index
+        for index, handler in enumerate(handlers(table))
+        if handler.insn
+    }
     results = []
 
     def fill(function_index: int, fields: dict) -> None:
@@ -567,7 +604,14 @@ def decoder(table: Table) -> str:
                         name: values[bound] if isinstance(bound, str) else Ssa(code, bound)
                         for name, bound in insn.operands.items()
                     }
-                index = index_of.get((meant.name, length), SPECIAL.index("reader"))
+                if meant.kind == "csr":
+                    for csr in NATIVE_CSRS:
+                        this, other = code.fresh("this"), code.fresh("other")
+                        code.branch(values["csr"] == csr, this, other)
+                        code.start(this)
+                        fill(index_of[meant.name, length, csr], values)
+                        code.start(other)
+                index = index_of.get((meant.name, length, None), SPECIAL.index("reader"))
                 fill(index, values)
                 code.start(no)
             code.goto("illegal")
@@ -586,24 +630,13 @@ def run_function() -> str:
     """`i64 run(state)`: what Python calls. Makes the host's floating-point unit the guest's."""
     m = Interpreted("run")
     code = m.code
-    mxcsr = code.value("alloca i32, align 4")
-    rounding = m.read_field("frm") & 3
-    # frm RNE RTZ RDN RUP is the host's RC 0 3 1 2.
-    control = Ssa(code, 0b10_01_11_00).shr(rounding.shl(1)) & 3
-    code.store(mxcsr, control.shl(13) | 0x1F80, 32)
-    code.call("void", "llvm.x86.sse.ldmxcsr", f"ptr {mxcsr}")
+    m.set_host_control(m.host_control_for(m.read_field("frm") & 3))
     pc, budget = m.read_field("pc"), m.read_field("budget")
     result = code.value(
         f"call {CONVENTION} i64 @resume(ptr %state, ptr null, i64 {pc.text}, i64 {budget.text})"
     )
-    code.call("void", "llvm.x86.sse.stmxcsr", f"ptr {mxcsr}")
-    bits = code.load(mxcsr, 32)
-    flags = Ssa(code, 0)
-    for host, guest in ((0, 4), (2, 3), (3, 2), (4, 1), (5, 0)):  # IE ZE OE UE PE, NV DZ OF UF NX
-        flags = flags | (bits.shr(host) & 1).shl(guest)
-    m.raise_flags(flags)
-    code.put(f"store i32 {0x1F80}, ptr {mxcsr}")
-    code.call("void", "llvm.x86.sse.ldmxcsr", f"ptr {mxcsr}")
+    m.raise_flags(m.host_flags())
+    m.set_host_control(HOST_DEFAULT)
     code.put(f"ret i64 {result}")
     declared.update(code.declared)
     return function_text(code, "i64 @run(ptr %state)")
@@ -619,15 +652,15 @@ def module(table: Table) -> str:
     functions = [
         leaving("reader", layout.READER),
         leaving("spent", layout.BUDGET),
-        missed("missed_load", layout.TLB_LOAD, 0x2),
-        missed("missed_store", layout.TLB_STORE, 0x84),
+        missed("missed_load", layout.TLB_LOAD, LOAD_NEEDS),
+        missed("missed_store", layout.TLB_STORE, STORE_NEEDS),
         resync("resync", True),
         resync("resume", False),
         enter_region("enter_region"),
         undecoded("undecoded", False),
         undecoded("crossing", True),
     ]
-    functions += [instruction(name, insn, length) for name, insn, length in listed if insn]
+    functions += [instruction(handler) for handler in listed if handler.insn]
     text = [decoder(table), run_function()]
     for m in functions:
         declared.update(m.code.declared)

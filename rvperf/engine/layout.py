@@ -37,6 +37,7 @@ ENGINE = Layout(HART.size)
 ENGINE.words("budget")  # instructions that may still retire
 ENGINE.words("threshold")  # jumps to an address until it is reported hot
 ENGINE.words("miss")  # the address of the access that missed the TLB
+ENGINE.words("mxcsr")  # on its way to or from the host's floating-point unit
 ENGINE.words("ram")  # where RAM lies in this process, its physical address, its size
 ENGINE.words("ram_base")
 ENGINE.words("ram_size")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import struct
 
+from isa.spec import Insn
 from rvperf.engine import layout
 from rvperf.engine.layout import ENGINE
 from rvperf.engine.ssa import LIKELY, UNLIKELY, Code, Ssa, SsaBit, bit_text, text_of
@@ -13,6 +14,14 @@ from rvperf.machine.state import HART
 
 DYNAMIC = 7
 NX, NV = 1, 16
+# The CSRs that native code has, by their numbers: the rest is the Python reader's.
+FFLAGS, FRM, FCSR = NATIVE_CSRS = (1, 2, 3)
+# The host's control register: flags IE ZE OE UE PE by bit, which are NV DZ OF UF NX by bit here.
+HOST_FLAGS = ((0, 4), (2, 3), (3, 2), (4, 1), (5, 0))
+HOST_FLAG_BITS = 0x3F
+HOST_DEFAULT = 0x1F80  # all exceptions masked, to nearest
+HOST_ROUNDING = 13  # the place of its rounding mode
+HOST_ROUNDING_OF = 0b10_01_11_00  # two bits for each of RNE RTZ RDN RUP
 CANONICAL_NAN = {32: 0x7FC00000, 64: 0x7FF8000000000000}
 INFINITY = {32: 0xFF << 23, 64: 0x7FF << 52}
 TYPE = {32: "float", 64: "double"}
@@ -20,6 +29,16 @@ SUFFIX = {32: "f32", 64: "f64"}
 ROUND_TO_INTEGRAL = {0: "roundeven", 1: "trunc", 2: "floor", 3: "ceil", DYNAMIC: "nearbyint"}
 STRICT = 'metadata !"fpexcept.strict"'
 ROUNDED = 'metadata !"round.dynamic"'
+
+
+def is_native(insn: Insn, operands: dict[str, int]) -> bool:
+    """Whether native code executes an instruction with these operands."""
+    return insn.native or insn.kind == "csr" and operands["csr"] in NATIVE_CSRS
+
+
+def needs_floats(kind: str) -> bool:
+    """Whether an instruction of a kind is floating point's, fcsr included."""
+    return kind.startswith("fp-") or kind == "csr"
 
 
 def double_literal(value: float) -> str:
@@ -65,17 +84,23 @@ class Native:
 
     # Memory.
 
-    def _host(self, addr: Ssa, size: int, access: int) -> str:
+    def _host(self, addr: Ssa, size: int, access: int, aligned: bool = False) -> str:
         """A pointer to the `size` bytes at addr; leaves by `missed` if the TLB doesn't give one.
 
-        A tag equals the address only if that lies on the page and is a multiple of size.
+        A tag equals the address only if that lies on the page and is a multiple of size; else,
+        unless it has to be `aligned`, it is still good if all bytes lie on the page.
         """
         code = self.code
         offset = addr.shr(7) & ((layout.TLB_ENTRIES - 1) * layout.TLB_ENTRY)
         entry = code.address(self.field("tlb"), offset)
         tag = code.load(code.address(entry, access))
         hit, miss = code.fresh("hit"), code.fresh("miss")
-        code.branch(tag == (addr & (~0xFFF | size - 1)), hit, miss, LIKELY)
+        unless_hit = code.fresh("odd") if size > 1 and not aligned else miss
+        code.branch(tag == (addr & (~0xFFF | size - 1)), hit, unless_hit, LIKELY)
+        if unless_hit != miss:
+            code.start(unless_hit)
+            on_page = (tag == (addr & ~0xFFF)) & (addr & 0xFFF).ult(4096 - size + 1)
+            code.branch(on_page, hit, miss)
         code.start(miss)
         self.missed(addr, access)
         code.start(hit)
@@ -87,7 +112,7 @@ class Native:
 
     def _load(self, pointer: str, size: int) -> Ssa:
         bits = 8 * size
-        value = self.code.value(f"load i{bits}, ptr {pointer}, align {size}")
+        value = self.code.value(f"load i{bits}, ptr {pointer}, align 1")
         if bits < 64:
             value = self.code.value(f"zext i{bits} {value} to i64")
         return Ssa(self.code, value)
@@ -95,17 +120,23 @@ class Native:
     def store(self, addr, size: int, value) -> None:
         pointer = self._host(addr, size, layout.TLB_STORE)
         if size == 8 and isinstance(value, Ssa) and value.double is not None:
-            self.code.put(f"store double {value.double}, ptr {pointer}, align 8")
+            self.code.put(f"store double {value.double}, ptr {pointer}, align 1")
             return
-        self.code.store(pointer, value, 8 * size)
+        self._put(pointer, size, value)
+
+    def _put(self, pointer: str, size: int, value) -> None:
+        if size < 8:
+            self.code.store(pointer, value, 8 * size)
+        else:
+            self.code.put(f"store i64 {text_of(value)}, ptr {pointer}, align 1")
 
     def load_reserved(self, addr, size: int) -> Ssa:
-        pointer = self._host(addr, size, layout.TLB_LOAD)
+        pointer = self._host(addr, size, layout.TLB_LOAD, aligned=True)
         self.code.store(self.field("reservation"), addr)
         return self._load(pointer, size)
 
     def store_conditional(self, addr, size: int, value) -> Ssa:
-        pointer = self._host(addr, size, layout.TLB_STORE)
+        pointer = self._host(addr, size, layout.TLB_STORE, aligned=True)
         held = self.field("reservation")
         holds = self.code.load(held) == addr
         self.code.store(held, layout.NO_TAG)
@@ -115,7 +146,7 @@ class Native:
         return (~holds).word()
 
     def amo(self, addr, size: int, change) -> Ssa:
-        pointer = self._host(addr, size, layout.TLB_STORE)
+        pointer = self._host(addr, size, layout.TLB_STORE, aligned=True)
         old = self._load(pointer, size)
         self.code.store(pointer, change(old), 8 * size)
         return old
@@ -127,6 +158,56 @@ class Native:
         """Accrue flags (a word) that the host's unit has not seen."""
         pointer = self.field("fflags")
         self.code.store(pointer, self.code.load(pointer) | flags)
+
+    def host_control(self) -> Ssa:
+        """The host's control and status register."""
+        pointer = self.field("mxcsr")
+        self.code.call("void", "llvm.x86.sse.stmxcsr", f"ptr {pointer}")
+        return self.code.load(pointer, 32)
+
+    def set_host_control(self, value) -> None:
+        """Write the host's control and status register."""
+        pointer = self.field("mxcsr")
+        self.code.store(pointer, value, 32)
+        self.code.call("void", "llvm.x86.sse.ldmxcsr", f"ptr {pointer}")
+
+    def host_control_for(self, frm) -> Ssa:
+        """The host's register for rounding mode frm (0 to 3), with no flags raised."""
+        rounding = Ssa(self.code, HOST_ROUNDING_OF).shr(frm.shl(1)) & 3
+        return rounding.shl(HOST_ROUNDING) | HOST_DEFAULT
+
+    def host_flags(self) -> Ssa:
+        """The flags that the host's unit has accrued, as fflags has them."""
+        control, flags = self.host_control(), Ssa(self.code, 0)
+        for host, guest in HOST_FLAGS:
+            flags = flags | (control.shr(host) & 1).shl(guest)
+        return flags
+
+    def read_csr(self, csr) -> Ssa:
+        number = csr.ref
+        frm = self.read_field("frm")
+        if number == FRM:
+            return frm
+        fflags = self.read_field("fflags") | self.host_flags()
+        return fflags if number == FFLAGS else frm.shl(5) | fflags
+
+    def write_csr(self, csr, value) -> None:
+        code, number = self.code, csr.ref
+        frm = self.read_field("frm")
+        if number != FFLAGS:
+            frm = value.shr(5 if number == FCSR else 0) & 7
+            slow, on = code.fresh("slow"), code.fresh("on")
+            code.branch(frm.uge(4), slow, on, UNLIKELY)
+            code.start(slow)
+            self.give_up()  # a mode that the host's unit doesn't have
+            code.start(on)
+            code.store(self.field("frm"), frm)
+        if number == FRM:
+            flags = self.host_control() & HOST_FLAG_BITS
+            self.set_host_control(self.host_control_for(frm) | flags)
+            return
+        code.store(self.field("fflags"), value & 31)
+        self.set_host_control(self.host_control_for(frm))
 
     def _operand(self, fmt: int, word) -> str:
         if fmt == 64:

@@ -84,8 +84,6 @@ class Native:
         left, regions = self._budget, self.regions
         while True:
             if regions:
-                if regions.pending:
-                    regions.poll()
                 left[0] = min(budget, regions.slice)
             else:
                 left[0] = budget
@@ -108,6 +106,8 @@ class Native:
                 self.decode_page(hart.translate(hart.pc, "x"))
             elif reason == layout.HOT:
                 regions.hot(hart.pc)
+            elif regions:
+                regions.poll()
 
     def _enter_context(self, context) -> None:
         previous, self._context = self._context, context

@@ -14,15 +14,14 @@ from dataclasses import dataclass, field
 from isa.ext import RV64GC
 from isa.spec import Decoded
 from rvperf.engine.interpreter import CONVENTION, PARAMETERS, jump_cache
-from rvperf.engine.lower import ATTRIBUTES, Native, function_text
+from rvperf.engine.lower import ATTRIBUTES, Native, function_text, is_native, needs_floats
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART
 from rvperf.machine.timing import cycles_of, predict, predictor_index
 
 MOST_INSTRUCTIONS = 600
-IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5")
-RETURN_ADDRESS = (1, 5)  # registers that calls link through (unprivileged manual 2.5.1)
+IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5", "csr")
 
 
 @dataclass
@@ -66,14 +65,15 @@ def written(decoded: Decoded) -> str | None:
 
 
 class Snapshot:
-    """Code bytes by virtual page, and which halfwords of them have been executed."""
+    """Code bytes by virtual page, and the handler of each halfword: 0 if it was never executed."""
 
     def __init__(self, pages: dict[int, tuple[bytes, bytes]]):
         self.pages = pages
 
     def executed(self, pc: int) -> bool:
         page = self.pages.get(pc >> 12)
-        return page is not None and page[1][(pc & 0xFFF) >> 1] != 0
+        at = pc & 0xFFE
+        return page is not None and page[1][at : at + 2] != b"\0\0"
 
     def bytes(self, start: int, end: int) -> bytes:
         """The code in [start, end), all of which is here."""
@@ -98,7 +98,7 @@ class Snapshot:
                 return None
             data += following[0][:2]
         decoded = RV64GC.decode(int.from_bytes(data, "little"))
-        return decoded if decoded and decoded.insn.native else None
+        return decoded if decoded and is_native(decoded.insn, decoded.operands) else None
 
 
 def explore(snapshot: Snapshot, head: int, most: int = MOST_INSTRUCTIONS) -> list[BasicBlock]:
@@ -224,7 +224,7 @@ class Compiled(Native):
             code.put(f"%{register} = alloca {kind}, align 8")
             value = code.value(f"load {kind}, ptr {self._saved(register)}, align 8")
             code.put(f"store {kind} {value}, ptr %{register}, align 8")
-        if any(kind.startswith("fp-") for kind in kinds):
+        if any(map(needs_floats, kinds)):
             slow = code.fresh("slow")
             code.branch(self.read_field("fp_slow") != 0, slow, f"b{self.head:x}", UNLIKELY)
             code.start(slow)
@@ -287,6 +287,8 @@ class Compiled(Native):
                 given[name] = Ssa(self.code, step.pc)
             elif name == "next_pc":
                 given[name] = Ssa(self.code, step.next_pc)
+            elif name.endswith("_n"):
+                given[name] = operands[name[:-2]]
             elif name in IMMEDIATES:
                 given[name] = Ssa(self.code, operands[name] & (1 << 64) - 1)
             else:

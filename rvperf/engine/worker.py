@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 
@@ -89,6 +91,8 @@ class Worker:
 
     def dismiss(self) -> None:
         """Let it finish and keep what it was asked for, and wait no longer."""
+        os.set_blocking(self.process.stdin.fileno(), True)
+        self._flush()
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.returncode = 0  # nobody waits for it: it outlives this process
@@ -109,16 +113,22 @@ def compile_region(job: Job) -> Region:
     return Region(job.head, ranges, digest, piece.code, piece.symbols["region"])
 
 
+def read_jobs(source, jobs: queue.SimpleQueue) -> None:
+    """Take jobs as they come, so that whoever sends one never waits for a compilation."""
+    while len(size := source.read(8)) == 8:
+        jobs.put(pickle.loads(source.read(int.from_bytes(size, "little"))))
+    jobs.put(None)
+
+
 def main(file: str) -> None:
     """Serve jobs until stdin ends, then keep the regions in the cache."""
     os.nice(5)
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    threading.Thread(target=read_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
+    sink = sys.stdout.buffer
     done: list[Region] = []
     listening, deadline = True, None
-    while len(size := source.read(8)) == 8:
-        job = pickle.loads(source.read(int.from_bytes(size, "little")))
-        if deadline is not None and time.monotonic() > deadline:
-            break
+    while (job := jobs.get()) and (deadline is None or time.monotonic() < deadline):
         try:
             region = compile_region(job)
         except Exception:  # a region that can't be compiled stays interpreted

@@ -2,9 +2,9 @@
 
     events := item (',' item)*
     item   := [NAME] '{' single (',' single)* '}' [':' MODIFIERS] | single
-    single := SYMBOL [tail] | CACHE ['-' OP] ['-' RESULT] [tail] | SYS ':' TRACEPOINT [':' MODIFIERS]
-            | 'r' HEX [tail] | 'mem:' ADDR ['/' LEN] [':' ACCESS] [':' MODIFIERS]
-            | PMU '/' [terms] '/' [MODIFIERS]
+    single := SYMBOL [tail] | CACHE ['-' OP] ['-' RESULT] [tail] | 'r' HEX [tail]
+            | SYS ':' TRACEPOINT [':' MODIFIERS] | PMU '/' [terms] '/' [MODIFIERS]
+            | 'mem:' ADDR ['/' LEN] [':' ACCESS] [':' MODIFIERS]
     tail   := ':' [MODIFIERS] | '/' [terms] '/' [MODIFIERS]
     terms  := term (',' term)* ;   term := NAME ['=' VALUE]
 
@@ -33,7 +33,8 @@ class EventSyntaxError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Token:
     kind: str
-    """symbol, cache, part, raw, modifiers, number, name, mem, mark, space, end, other, or itself."""
+    """symbol, cache, part, raw, modifiers, number, name, mem, mark, space, end, other, or, for
+    punctuation, the character itself."""
     text: str
     start: int
 

@@ -13,7 +13,7 @@ HARDWARE, SOFTWARE, TRACEPOINT, HW_CACHE, RAW, BREAKPOINT = range(6)  # perf_typ
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An event. `doc` is one sentence on what it counts here; `unit` and `scale` as perf shows it."""
+    """An event. `doc` is a sentence on what it counts here; perf shows value * scale in `unit`."""
 
     symbol: str
     kind: str

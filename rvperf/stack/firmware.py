@@ -4,10 +4,24 @@ It keeps the first 2 MiB of RAM to itself, delegates to S-mode what S-mode handl
 counters. Nothing traps to it afterwards: what the kernel needs of the hart is delegated.
 """
 
+from isa.csrs import CSR_NUMBERS
+
 RESERVED = 2 << 20
 
-MSTATUS, MEDELEG, MIDELEG, MCOUNTEREN, MENVCFG, MEPC = 0x300, 0x302, 0x303, 0x306, 0x30A, 0x341
-PMPCFG0, PMPADDR0, PMPADDR1 = 0x3A0, 0x3B0, 0x3B1
+MSTATUS, MEDELEG, MIDELEG, MCOUNTEREN, MENVCFG, MEPC, PMPCFG0, PMPADDR0, PMPADDR1 = (
+    CSR_NUMBERS[name]
+    for name in (
+        "mstatus",
+        "medeleg",
+        "mideleg",
+        "mcounteren",
+        "menvcfg",
+        "mepc",
+        "pmpcfg0",
+        "pmpaddr0",
+        "pmpaddr1",
+    )
+)
 
 # Misaligned and faulting accesses, illegal instructions, breakpoints, calls from U, page faults.
 DELEGATED_EXCEPTIONS = sum(1 << cause for cause in (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 15))

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from errno import ENOSYS
 from types import GeneratorType
 
+from isa.csrs import CSR_NUMBERS
+
 from . import costs, execution, files, procfs, signals
 from .elf import LoadError
 from .execution import resolve_program
@@ -43,11 +45,25 @@ from .tasks import (
 
 __all__ = ["Exit", "Kernel", "LoadError", "resolve_program"]
 
-SSTATUS, SIE, STVEC, SCOUNTEREN, SENVCFG = 0x100, 0x104, 0x105, 0x106, 0x10A
-SEPC, SCAUSE, STVAL, STIMECMP, SATP = 0x141, 0x142, 0x143, 0x14D, 0x180
+SSTATUS, SIE, STVEC, SCOUNTEREN, SENVCFG, SEPC, SCAUSE, STVAL, STIMECMP, SATP = (
+    CSR_NUMBERS[name]
+    for name in (
+        "sstatus",
+        "sie",
+        "stvec",
+        "scounteren",
+        "senvcfg",
+        "sepc",
+        "scause",
+        "stval",
+        "stimecmp",
+        "satp",
+    )
+)
 SPP, SPIE, FS, FS_INITIAL = 1 << 8, 1 << 5, 3 << 13, 1 << 13
 STIE = 1 << 5
 SV39 = 8 << 60
+USER = 0
 INTERRUPT = 1 << 63
 TIMER = INTERRUPT | 5
 ILLEGAL, BREAKPOINT, USER_CALL = 2, 3, 8
@@ -98,9 +114,9 @@ class Exit:
 class Kernel:
     """One Linux, with one program started in it.
 
-    `argv` and `env` are what the program gets; `program` is its path if that isn't argv[0]. `cwd` is
-    a directory of the host, `allow_write` names further ones that the guest may write in. Raises
-    LoadError if the program can't be started.
+    `argv` and `env` are what the program gets; `program` is its path if that isn't argv[0]. `cwd`
+    is a directory of the host, `allow_write` names further ones that the guest may write in.
+    Raises LoadError if the program can't be started.
     """
 
     def __init__(
@@ -150,6 +166,7 @@ class Kernel:
         self.finished = False
         self.exit = None
         self.unknown = set()
+        self.arrived = deque()  # signals from outside that nobody has been told of
         self.pipes = 0
         self.futexes = {}
         self.ready = deque()
@@ -168,7 +185,6 @@ class Kernel:
         self.sigreturn_page = self.cache.anonymous(4096, "[sigreturn]")
         self.sigreturn_page.users = 1
         self.sigreturn_page.write(0, signals.SIGRETURN_CODE)
-        self.sigreturn_address = 0
 
         here = Place(cwd, status=os.stat(cwd))
         name = program or argv[0]
@@ -176,8 +192,6 @@ class Kernel:
             self, name, [os.fsencode(word) for word in argv],
             [os.fsencode(f"{key}={value}") for key, value in env.items()], here,
         )  # fmt: skip
-        for kind in ("page-faults", "minor-faults"):
-            self.counts[kind] += 0
         process = Process(self.allocate_pid(), None)
         process.limits = dict(LIMITS)
         self.foreground = process.group
@@ -262,6 +276,8 @@ class Kernel:
             print("rvperf: out of guest memory", file=sys.stderr)
             task.process.killed_by = (0, signals.SIGKILL)
             task.notify = True
+        if self.arrived:
+            self.receive()
         if self.sleepers:
             self.wake_sleepers()
         if task.state != RUNNABLE or task.notify or self.resched:
@@ -321,7 +337,6 @@ class Kernel:
             self.running_memory = memory
             self.hart.write_csr(SATP, SV39 | memory.root)
             self.hart.sfence_vma()
-        self.sigreturn_address = memory.sigreturn_address
 
     # System calls
 
@@ -350,7 +365,7 @@ class Kernel:
         self.complete(task, result)
 
     def complete(self, task, result):
-        """Ends a system call. None: the handler has set the registers itself (or there are none)."""
+        """Ends a system call. None: the handler has set the registers itself."""
         cost = task.call.cost
         moved = result if cost.bytes_per_instruction and result and result > 0 else 0
         self.charge(cost, moved)
@@ -449,6 +464,8 @@ class Kernel:
         """The next task to run; time passes until there is one. None if the program has ended."""
         while not self.finished:
             self.fire_timers()
+            if self.arrived:
+                self.receive()
             if self.sleepers:
                 self.wake_sleepers()
             current = self.current
@@ -583,7 +600,6 @@ class Kernel:
         process.exit = (code, signal)
         process.timers.clear()
         process.posix_timers.clear()
-        self.tracepoints["sched:sched_process_exit"] += 0
         for child in process.children:
             child.parent = None
             if child.exit is not None:
@@ -650,7 +666,20 @@ class Kernel:
         task.memory.release()
 
     def interrupt(self, signal):
-        """A signal from outside, such as ^C at the terminal: to the foreground process group."""
-        for process in list(self.processes.values()):
-            if process.group == self.foreground:
-                signals.post(process, SigInfo(signal, signals.SI_KERNEL))
+        """A signal from outside, such as ^C at the terminal: to the foreground process group.
+
+        May be called at any time, in a handler of Python's signals too: it only leaves word, and
+        has the timer interrupt fire if the hart is in user mode.
+        """
+        self.arrived.append(signal)
+        if self.hart.mode == USER:
+            self.armed = 0
+            self.hart.set_csr(STIMECMP, 0)
+
+    def receive(self):
+        """Posts the signals that have come from outside."""
+        while self.arrived:
+            signal = self.arrived.popleft()
+            for process in list(self.processes.values()):
+                if process.group == self.foreground:
+                    signals.post(process, SigInfo(signal, signals.SI_KERNEL))

@@ -1,7 +1,7 @@
 """Reading an ELF program: what execve needs of it, and why a file can't be run.
 
-The format is the ELF specification's (System V gABI, chapters 4 and 5); what Linux makes of it is in
-fs/binfmt_elf.c.
+The format is the ELF specification's (System V gABI, chapters 4 and 5); what Linux makes of it is
+in fs/binfmt_elf.c.
 """
 
 import struct

@@ -168,15 +168,14 @@ def build(kernel, name, argv, env, cwd):
         space.brk_start = space.brk_end = (
             ELF_BASE if program.relocatable and not interpreter else (end + PAGE - 1) // PAGE * PAGE
         )
-        kernel.sigreturn_address = space.gap(PAGE)
+        space.sigreturn_address = space.gap(PAGE)
         space.map(
-            kernel.sigreturn_address,
+            space.sigreturn_address,
             PAGE,
             PROT_READ | PROT_EXEC,
             file=kernel.sigreturn_page,
             name="[sigreturn]",
         )
-        space.sigreturn_address = kernel.sigreturn_address
         space.executable = guest
         headers = program.headers_address + bias if program.headers_address else 0
         entries = [

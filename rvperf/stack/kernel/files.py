@@ -41,7 +41,7 @@ IN, OUT, ERR, HUP = 1, 4, 8, 16
 
 @dataclass
 class Status:
-    """What stat(2) tells of a file that isn't the host's; times are nanoseconds of emulated time."""
+    """What stat(2) tells of a file that isn't the host's; times are emulated nanoseconds."""
 
     st_mode: int
     st_ino: int = 1
@@ -490,23 +490,34 @@ class Pipe:
 class PipeEnd(OpenFile):
     """One end of a pipe, or both ends of two (a socket pair)."""
 
+    is_socket = False
+
     def __init__(self, flags, incoming=None, outgoing=None):
         super().__init__(flags)
         self.incoming, self.outgoing = incoming, outgoing
+        self.reads, self.writes = incoming is not None, outgoing is not None
         if incoming:
             incoming.readers += 1
         if outgoing:
             outgoing.writers += 1
 
     def close(self):
-        if self.incoming:
+        self.shut(True, True)
+
+    def shut(self, reading, writing):
+        """Ends one direction or both: what the other end sees when this one is closed."""
+        if reading and self.reads:
             self.incoming.readers -= 1
-        if self.outgoing:
+            self.reads = False
+        if writing and self.writes:
             self.outgoing.writers -= 1
+            self.writes = False
 
     def read(self, count):
         if self.incoming is None:
             raise OSError(EBADF, "the writing end")
+        if not self.reads:
+            return b""
         if self.incoming.size:
             return self.incoming.take(count)
         if self.incoming.writers and count:
@@ -516,7 +527,7 @@ class PipeEnd(OpenFile):
     def write(self, data):
         if self.outgoing is None:
             raise OSError(EBADF, "the reading end")
-        if not self.outgoing.readers:
+        if not self.outgoing.readers or not self.writes:
             raise OSError(EPIPE, "nobody reads")
         return self.outgoing.add(data) if data else 0
 
@@ -540,11 +551,11 @@ class PipeEnd(OpenFile):
 
     def status(self):
         number = (self.incoming or self.outgoing).number
-        kind = stat.S_IFSOCK if self.incoming and self.outgoing else stat.S_IFIFO
+        kind = stat.S_IFSOCK if self.is_socket else stat.S_IFIFO
         return Status(kind | 0o600, number, 13)
 
     def describe(self):
-        kind = "socket" if self.incoming and self.outgoing else "pipe"
+        kind = "socket" if self.is_socket else "pipe"
         return f"{kind}:[{(self.incoming or self.outgoing).number}]"
 
 

@@ -1,8 +1,8 @@
 """Physical memory as the kernel hands it out: 4 KiB frames by physical page number.
 
-Private pages come from the bottom of RAM upwards and are counted by their mappings. File pages (the
-page cache) come from the top downwards in windows of sixteen and stay until their file is forgotten,
-so whether a frame belongs to a file is one comparison.
+Private pages come from the bottom of RAM upwards and are counted by their mappings. File pages
+(the page cache) come from the top downwards in windows of sixteen and stay until their file is
+forgotten, so whether a frame belongs to a file is one comparison.
 """
 
 PAGE = 4096
@@ -15,12 +15,13 @@ class OutOfMemory(Exception):
 
 
 class Frames:
-    """The allocator. `reserved` bytes at the bottom of RAM are the firmware's and the kernel's own."""
+    """The allocator. The first `reserved` bytes of RAM are the firmware's and the kernel's."""
 
     def __init__(self, ram, reserved):
         self.ram = ram
         self.view = ram.view
         self.words = ram.view.cast("Q")
+        self.code = ram.code.view  # not 0 for pages that the engine has decoded
         self.base = ram.base
         self.next = (ram.base + reserved) >> 12
         self.floor = (ram.base + ram.size) >> 12  # frames from here up are the page cache's
@@ -36,6 +37,7 @@ class Frames:
             frame = self.free.pop()
             at = (frame << 12) - self.base
             self.view[at : at + PAGE] = ZEROS
+            self.wrote(at)
             return frame
         frame = self.next
         if frame >= self.floor:
@@ -54,6 +56,7 @@ class Frames:
             self.next = frame + 1
         to, at = (frame << 12) - self.base, (source << 12) - self.base
         self.view[to : to + PAGE] = self.view[at : at + PAGE]
+        self.wrote(to)
         return frame
 
     def share(self, frame):
@@ -83,6 +86,8 @@ class Frames:
             first = self.free_windows.pop()
             at = (first << 12) - self.base
             self.view[at : at + WINDOW * PAGE] = bytes(WINDOW * PAGE)
+            for page in range(WINDOW):
+                self.wrote(at + page * PAGE)
             return first
         if self.floor - WINDOW < self.next:
             raise OutOfMemory
@@ -92,6 +97,11 @@ class Frames:
     def release_window(self, first):
         """Gives a window back. The caller knows that nothing maps it."""
         self.free_windows.append(first)
+
+    def wrote(self, at):
+        """Tells the machine that the page at an index of `view` has been written."""
+        if self.code[at >> 12]:
+            self.ram.on_code_write(at >> 12)
 
     def at(self, frame):
         """Where the frame begins in `view`."""

@@ -11,7 +11,7 @@ from signal import SIGBUS, SIGSEGV
 
 from .frames import PAGE, WINDOW
 
-# Bits of a page table entry (privileged manual, section 12.3.1, "Addressing and Memory Protection").
+# Bits of a page table entry (privileged manual, "Sv32 Addressing and Memory Protection").
 V, R, W, X, U, G, A, D = (1 << bit for bit in range(8))
 HELD = 1 << 8  # ours: the page has a frame, but PROT_NONE hides it
 FLAGS = 0x3FF
@@ -20,6 +20,17 @@ PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4  # also the kinds of access
 USER_END = 1 << 38
 STACK_GAP = 256 * PAGE  # mm/mmap.c, stack_guard_gap
 MAX_AREAS = 65530  # vm.max_map_count
+INHERITED = (  # what fork copies besides areas and pages
+    "mmap_top",
+    "stack_limit",
+    "brk_start",
+    "brk_end",
+    "arguments",
+    "environment",
+    "auxv",
+    "executable",
+    "sigreturn_address",
+)
 
 SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 1, 2, 2
 
@@ -94,7 +105,7 @@ class AddressSpace:
         self.environment = (0, 0)
         self.auxv = b""
         self.executable = None
-        self.peak = 0
+        self.sigreturn_address = 0
 
     # Areas
 
@@ -464,11 +475,13 @@ class AddressSpace:
             if count:
                 at = self.locate(va, PROT_WRITE)
                 self.view[at : at + count] = data
+                self.frames.wrote(at)
             return
         data = memoryview(data)
         done = 0
         for at, n in self.spans(va, count, PROT_WRITE):
             self.view[at : at + n] = data[done : done + n]
+            self.frames.wrote(at)
             done += n
 
     def spans(self, va, count, access):
@@ -508,9 +521,8 @@ class AddressSpace:
     def fork(self):
         """A copy for a child: private pages are shared until either side writes."""
         child = AddressSpace(self.frames, self.counts, self.changed)
-        for name in ("mmap_top", "stack_limit", "brk_start", "brk_end", "arguments", "auxv"):
+        for name in INHERITED:
             setattr(child, name, getattr(self, name))
-        child.environment, child.executable = self.environment, self.executable
         words, share = self.words, self.frames.share
         for area in self.areas:
             copy = area.part(area.start, area.end)

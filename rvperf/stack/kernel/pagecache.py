@@ -67,6 +67,7 @@ class CachedFile:
             at = self.frames.at(self.frame((offset + done) >> 12)) + ((offset + done) & 4095)
             part = min(len(data) - done, PAGE - ((offset + done) & 4095))
             self.frames.view[at : at + part] = data[done : done + part]
+            self.frames.wrote(at)
             done += part
 
     def refresh(self, offset, data):
@@ -80,6 +81,7 @@ class CachedFile:
                 index = (offset + done) >> 12
                 at = self.frames.at(window + (index & 15)) + ((offset + done) & 4095)
                 self.frames.view[at : at + part] = data[done : done + part]
+                self.frames.wrote(at)
             done += part
 
     def resize(self, size):
@@ -92,6 +94,8 @@ class CachedFile:
                 if low < high:
                     at = self.frames.at(first) + low - start
                     self.frames.view[at : at + high - low] = bytes(high - low)
+                    for page in range(at, at + high - low, PAGE):
+                        self.frames.wrote(page)
         self.size = size
 
     def write_back(self):

@@ -60,8 +60,8 @@ class Paths:
     def resolve(self, path, cwd, follow=True, missing=False, links=0):
         """The Place that a path names, seen from the directory `cwd`.
 
-        With `missing`, the last component need not exist, only its directory. Raises OSError ENOENT,
-        ENOTDIR, ELOOP, ENAMETOOLONG, and EACCES from the host.
+        With `missing`, the last component need not exist, only its directory. Raises OSError
+        ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, and EACCES from the host.
         """
         if not path:
             raise OSError(ENOENT, "an empty path")

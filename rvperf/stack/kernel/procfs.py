@@ -1,4 +1,4 @@
-"""/proc, /dev and /sys: what programs look for there, made of the kernel's own state. See proc(5)."""
+"""/proc, /dev and /sys: what programs look for there, from the kernel's own state. See proc(5)."""
 
 import os
 import stat
@@ -12,7 +12,10 @@ from .signals import SIG_DFL, SIG_IGN, pending_set
 from .tasks import DEAD
 
 RELEASE, VERSION = "6.12.0-rvperf", "#1 SMP"
-ISA = "rv64imafdc_zicbom_zicboz_zicbop_zicntr_zicond_zicsr_zifencei_zihintpause_zihpm_zawrs_zba_zbb_zbs"
+ISA = (
+    "rv64imafdc_zicbom_zicboz_zicbop_zicntr_zicond_zicsr_zifencei_zihintpause_zihpm_zawrs"
+    "_zba_zbb_zbs"
+)
 DIRECTORY, FILE, LINK, CHARACTER = 4, 8, 10, 2
 
 FIXED = {

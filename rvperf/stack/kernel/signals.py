@@ -238,7 +238,7 @@ def push_frame(task, info, action):
         task.mask &= ~(1 << SIGSEGV - 1)
         task.pending.appendleft(SigInfo(SIGSEGV, SI_KERNEL))
         return
-    x[1] = kernel.sigreturn_address
+    x[1] = memory.sigreturn_address
     x[2] = at
     x[10], x[11], x[12] = info.signal, at, at + UCONTEXT
     task.pc = action.handler

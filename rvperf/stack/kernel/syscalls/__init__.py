@@ -3,10 +3,10 @@
     @syscall(63)
     def read(task, fd: Int, buf, count): ...
 
-The number is asm-generic/unistd.h's, the name and the arguments are the manual page's. Arguments are
-unsigned 64-bit registers unless annotated with the C type that the kernel truncates them to. The
-result goes to a0; an OSError becomes its negated number. A handler that may sleep is a generator:
-see tasks.Wait.
+The number is asm-generic/unistd.h's, the name and the arguments are the manual page's. Arguments
+are unsigned 64-bit registers unless annotated with the C type that the kernel truncates them to.
+The result goes to a0; an OSError becomes its negated number. A handler that may sleep is a
+generator: see tasks.Wait.
 """
 
 import inspect
@@ -82,6 +82,7 @@ from . import (  # noqa: E402  (the table must exist before the files that fill 
     polling,
     process,
     signals,
+    sockets,
     synchronisation,
     system,
     time,
@@ -100,6 +101,7 @@ __all__ = [
     "polling",
     "process",
     "signals",
+    "sockets",
     "synchronisation",
     "syscall",
     "system",

@@ -441,26 +441,6 @@ def add_pair(task, first, second, address, cloexec):
     return 0
 
 
-@syscall(199)
-def socketpair(task, domain: Int, type: Int, protocol: Int, sv):
-    """Two connected sockets; only local streams, which are two pipes."""
-    if domain != 1:
-        raise OSError(97, "no network")  # EAFNOSUPPORT
-    kernel = task.kernel
-    kernel.pipes += 2
-    there, back = Pipe(kernel.pipes - 1), Pipe(kernel.pipes)
-    flags = type & O_NONBLOCK | files.O_RDWR
-    return add_pair(
-        task, PipeEnd(flags, back, there), PipeEnd(flags, there, back), sv, bool(type & O_CLOEXEC)
-    )
-
-
-@syscall(198)
-def socket(task, domain: Int, type: Int, protocol: Int):
-    """There is no network."""
-    raise OSError(97, "no network")
-
-
 @syscall(19)
 def eventfd2(task, initval: Uint, flags: Int):
     """A counter to wait for."""

@@ -1,0 +1,40 @@
+"""Our own two streams, which may be closed, full, or have lost their reader."""
+
+import os
+import sys
+
+
+class WriteFailure(Exception):
+    """Standard output can't take what the user asked for."""
+
+
+def say(text: str) -> None:
+    """Print on standard output, at once. Raises BrokenPipeError or WriteFailure."""
+    try:
+        if sys.stdout is None:
+            raise OSError(9, os.strerror(9))  # EBADF: started with it closed
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        forget(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise WriteFailure(f"write failure on standard output: {error.strerror}") from None
+
+
+def tell(text: str) -> None:
+    """Print on standard error; if nobody can read it there, nobody is left to tell."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+    except OSError:
+        forget(sys.stderr)
+
+
+def forget(stream) -> None:
+    """Drop what a failed write left in the buffer, so that it does not fail again at exit."""
+    if stream is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
