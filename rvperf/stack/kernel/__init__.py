@@ -196,6 +196,7 @@ class Kernel:
         self.processes = {}
         self.next_pid = FIRST_PID
         self.armed = NEVER
+        self.timers_changed = False  # a timer was started since the last arm()
         self.resched = False
         self.current = None
         self.running_memory = None
@@ -290,7 +291,6 @@ class Kernel:
         """Does what a trap asks for, and lets somebody be ready to go on."""
         hart = self.hart
         if cause == USER_CALL:
-            self.charge(costs.TRAP)
             self.system_call(task)
         elif cause in PAGE_FAULTS:
             self.charge(costs.PAGE_FAULT)
@@ -325,7 +325,7 @@ class Kernel:
     def leave(self):
         """Returns to the current task in user mode."""
         hart = self.hart
-        if self.armed != NEVER or self.ready or self.sleepers or self.has_timers():
+        if self.armed != NEVER or self.ready or self.sleepers or self.timers_changed:
             self.arm()
         hart.write_csr(SEPC, self.current.pc)
         self.entered = hart.cycles
@@ -339,8 +339,7 @@ class Kernel:
             instructions, cycles = instructions + more, cycles + more
         self.hart.charge(instructions, cycles)
         self.system_ns += cycles
-        if self.current is not None:
-            self.current.system_ns += cycles
+        self.current.system_ns += cycles
 
     def now(self):
         """Nanoseconds since boot: the clock is 1 GHz."""
@@ -386,6 +385,7 @@ class Kernel:
         call = TABLE.get(number)
         if call is None:
             self.report_unknown(number)
+            self.charge(costs.TRAP)
             x[10] = -ENOSYS & MASK64
             self.tracepoints["raw_syscalls:sys_exit"] += 1
             return
@@ -557,15 +557,6 @@ class Kernel:
                     soonest = timer.deadline
         return soonest if soonest is not None and soonest < FOREVER else None
 
-    def has_timers(self):
-        """True if any process has a timer running, or a signal from outside is to come."""
-        if self.outside:
-            return True
-        for process in self.processes.values():
-            if process.timers or process.posix_timers:
-                return True
-        return False
-
     def fire_timers(self):
         """Sends the signals of timers that have fallen due."""
         if self.outside and self.hart.cycles >= self.outside[0]:
@@ -590,6 +581,7 @@ class Kernel:
 
     def arm(self):
         """Sets the timer interrupt for the next thing that is due."""
+        self.timers_changed = False
         due = self.next_deadline()
         if self.ready:
             now = self.hart.cycles
@@ -730,6 +722,7 @@ class Kernel:
     def interrupt_at(self, when, signal):
         """A signal from outside at a time to come, in nanoseconds since boot."""
         self.outside = (when, signal)
+        self.timers_changed = True
         if self.hart.mode == USER:
             self.armed = 0
             self.hart.set_csr(STIMECMP, 0)
