@@ -32,7 +32,7 @@ from .pagecache import PageCache
 from .paths import Paths, Place
 from .shm import SharedMemory
 from .signals import SigInfo
-from .syscalls import TABLE, arguments_of
+from .syscalls import TABLE, arguments_of, synchronisation
 from .tasks import (
     DEAD,
     FIRST_PID,
@@ -685,8 +685,6 @@ class Kernel:
         """What every thread does at its end: do_exit()."""
         if task.state == DEAD:
             return
-        from .syscalls import synchronisation
-
         if task.memory.users > 1 or len(task.process.threads) > 1:
             synchronisation.release_robust_list(task)
             if task.clear_child_tid:

@@ -1,5 +1,6 @@
 """System calls on open descriptors: reading, writing, positions, duplicates, pipes."""
 
+import fcntl as host_fcntl
 import os
 import struct
 from errno import EAGAIN, EBADF, EINVAL, EISDIR, EPERM, EPIPE
@@ -365,10 +366,8 @@ def fcntl(task, fd: Int, cmd: Uint, arg):
         settable = O_APPEND | O_NONBLOCK | 0o40000
         file.flags = file.flags & ~settable | arg & settable
         if isinstance(file, files.HostFile):
-            import fcntl as host
-
-            flags = host.fcntl(file.host, host.F_GETFL) & ~os.O_APPEND
-            host.fcntl(file.host, host.F_SETFL, flags | arg & O_APPEND)
+            flags = host_fcntl.fcntl(file.host, host_fcntl.F_GETFL) & ~os.O_APPEND
+            host_fcntl.fcntl(file.host, host_fcntl.F_SETFL, flags | arg & O_APPEND)
         return 0
     if cmd in (F_GETLK, 36):
         task.memory.store(arg, 2, 2)  # F_UNLCK: nobody holds it

@@ -3,6 +3,7 @@
 import os
 import stat
 import struct
+import time
 from errno import (
     EACCES,
     EEXIST,
@@ -443,8 +444,6 @@ def utimensat(task, dirfd: Int, pathname, times, flags: Int):
     if not times:
         os.utime(target, follow_symlinks=False) if pathname else os.utime(target)
         return 0
-    import time
-
     fields = struct.unpack("<qqqq", task.memory.read(times, 32))
     ns = []
     for seconds, part, before in (
