@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 
 import pytest
 
@@ -262,3 +263,49 @@ def test_directories_list_in_order(call, place):
         raw = raw[length:]
     assert names == [".", "..", "a", "b", "c", "program"]
     assert call("getdents64", fd, at, 1000) == 0
+
+
+NAMES = ("a", "b", "a/b", "b/a", ".", "..", "../outside", "../outside/secret", "a/../..", "b/../a")
+
+
+def tree(root):
+    """Everything below a directory: names, kinds, permissions, contents."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        status = path.lstat()
+        data = os.readlink(path) if path.is_symlink() else path.is_file() and path.read_bytes()
+        found[str(path)] = (status.st_mode, status.st_nlink, status.st_mtime_ns, data)
+    return found, root.lstat().st_mode
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_sequence_of_calls_changes_what_lies_elsewhere(place, seed):
+    choose = random.Random(seed)
+    call = Caller(place / "work", str(place / "root"))
+    before = (tree(place / "outside"), tree(place / "root"), tree(place / "extra"))
+    roots = (*NAMES, "/etc/name", "/etc", "/", *(f"{place}/{name}" for name in ("outside", "work")))
+    changed = 0
+    for _ in range(400):
+        one, two = choose.choice(roots), choose.choice(roots)
+        if choose.random() < 0.3:
+            one = f"{one}/{choose.choice(NAMES)}"
+        directory = choose.choice((CWD, CWD, *call.task.descriptors.open))
+        operations = (
+            ("symlinkat", two, directory, one),
+            ("mkdirat", directory, one, 0o777),
+            ("renameat2", directory, one, CWD, two, 0),
+            ("linkat", directory, one, CWD, two, choose.choice((0, 0x400))),
+            ("unlinkat", directory, one, choose.choice((0, REMOVEDIR))),
+            ("fchmodat", directory, one, choose.choice((0o777, 0o700))),
+            ("truncate", one, 3),
+            ("utimensat", directory, one, 0, choose.choice((0, NOFOLLOW_AT))),
+            ("mknodat", directory, one, 0o100666, 0),
+            ("chdir", one),
+            ("openat", directory, one, choose.choice((0, DIRECTORY)), 0),
+            ("openat", directory, one, choose.choice((TRUNC, WRONLY | CREAT)), 0o666),
+        )
+        changed += call(*choose.choice(operations)) >= 0
+        for number in [number for number in call.task.descriptors.open if number > 20]:
+            call("close", number)
+    assert changed > 20
+    assert before == (tree(place / "outside"), tree(place / "root"), tree(place / "extra"))
