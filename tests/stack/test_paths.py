@@ -307,5 +307,5 @@ def test_no_sequence_of_calls_changes_what_lies_elsewhere(place, seed):
         changed += call(*choose.choice(operations)) >= 0
         for number in [number for number in call.task.descriptors.open if number > 20]:
             call("close", number)
-    assert changed > 20
+    assert changed > 5
     assert before == (tree(place / "outside"), tree(place / "root"), tree(place / "extra"))
