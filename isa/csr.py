@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+from isa.record import Record, replace
 
 Read = Callable[[str], int]
 
 
-@dataclass(frozen=True)
-class CsrField:
+class CsrField(Record):
     """Bits high..low of a CSR. With `value` they always read so; `legal` lists what they may be.
 
     Those not `writable` are set by the machine alone.
@@ -45,8 +45,7 @@ def bits(high: int, low: int | None = None, **properties) -> CsrField:
     return CsrField(high, high if low is None else low, **properties)
 
 
-@dataclass(frozen=True)
-class View:
+class View(Record):
     """A window on the bits `mask` of CSR `of`, moved down by `shift`.
 
     `writable` are the bits that can be written through it (all of `mask` unless given), and
@@ -69,14 +68,13 @@ def always(mode: int, read: Read) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class Csr:
+class Csr(Record):
     """One control and status register."""
 
     name: str
     address: int
     doc: str
-    fields: Mapping[str, CsrField] = field(default_factory=dict)
+    fields: Mapping[str, CsrField] = {}
     reset: int = 0
     view: View | None = None
     visible: Callable[[int, Read], bool] = always

@@ -8,13 +8,12 @@ compressed rows carry a prime (`rd'`, `fs2'`). `imm` is sign-extended, `uimm` an
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cached_property
 
 from isa.csr import Csr, expand
+from isa.record import Record
 
 WIDTHS = {"rm": 3, "csr": 12, "aq": 1, "rl": 1, "pred": 4, "succ": 4, "fm": 4, "uimm5": 5}
 REGISTERS = ("rd", "rs1", "rs2", "rs3", "fd", "fs1", "fs2", "fs3")
@@ -22,8 +21,7 @@ WIDTHS |= {name: 5 for name in REGISTERS} | {f"{name}'": 3 for name in REGISTERS
 _TOKEN = re.compile(r"([01]+)|([a-z]+[0-9]?'?)(?:\[([0-9:|]+)\])?$")
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(Record):
     """`width` bits of a field: at bit `at` of the instruction, at bit `to` of the value."""
 
     at: int
@@ -31,8 +29,7 @@ class Piece:
     to: int
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(Record):
     """An operand of an instruction: how its value is scattered over the instruction's bits."""
 
     name: str
@@ -104,8 +101,7 @@ def parse_row(row: str) -> tuple[int, int, int, dict[str, Field]]:
     return total // 8, mask, match, fields
 
 
-@dataclass(frozen=True, eq=False)
-class Insn:
+class Insn(Record):
     """One instruction: its row, its kind, and its meaning.
 
     `body` takes operands by field name (register values as Words, immediates as Words too), `pc`
@@ -119,13 +115,15 @@ class Insn:
     name: str
     row: str
     kind: str
-    doc: str
     extension: str
     body: Callable | None = None
     expands: str | None = None
-    operands: dict[str, str | int] = field(default_factory=dict)
-    unless: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    operands: dict[str, str | int] = {}
+    unless: dict[str, tuple[int, ...]] = {}
     native: bool = True
+
+    __eq__ = object.__eq__  # there is one of each, and it serves as a key
+    __hash__ = object.__hash__
 
     @cached_property
     def _parsed(self):
@@ -150,7 +148,13 @@ class Insn:
     @cached_property
     def parameters(self) -> tuple[str, ...]:
         """What the body asks for, by name."""
-        return tuple(inspect.signature(self.body).parameters) if self.body else ()
+        code = self.body.__code__ if self.body else None
+        return code.co_varnames[: code.co_argcount] if code else ()
+
+    @property
+    def doc(self) -> str:
+        """What it does, in a sentence: its body's docstring."""
+        return self.body.__doc__ or "" if self.body else ""
 
     @property
     def writes(self) -> str | None:
@@ -176,8 +180,7 @@ class Insn:
         return word
 
 
-@dataclass(frozen=True)
-class Decoded:
+class Decoded(Record):
     """An instruction word read: the instruction that defines its meaning, and its operands.
 
     For a compressed word `insn` is the instruction that it expands to and `spelled` the compressed
@@ -208,9 +211,8 @@ class Extension:
         """
 
         def declare(body):
-            doc = inspect.getdoc(body) or ""
             self.insns.append(
-                Insn(name, row, kind, doc, self.name, body, unless=unless or {}, native=native)
+                Insn(name, row, kind, self.name, body, unless=unless or {}, native=native)
             )
             return body
 
@@ -218,7 +220,7 @@ class Extension:
 
     def short(self, name: str, row: str, expands: str, *, unless=None, **operands: str | int):
         """Declare a compressed instruction by the instruction that it stands for."""
-        self.insns.append(Insn(name, row, "", "", self.name, None, expands, operands, unless or {}))
+        self.insns.append(Insn(name, row, "", self.name, None, expands, operands, unless or {}))
 
     def csr(self, name: str, address: int, doc: str, **properties) -> None:
         """Declare a CSR (`isa.csr.Csr`), or with a name such as `mhpmevent{3..31}` several."""

@@ -2,8 +2,8 @@
 
 import math
 import os
-from dataclasses import replace
 
+from isa.record import replace
 from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
 from rvperf.cli.streams import tell
 from rvperf.cli.syntax import syntax_error

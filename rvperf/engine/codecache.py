@@ -13,17 +13,16 @@ import os
 import stat
 import sys
 import tempfile
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from isa.record import Record
 from rvperf.engine import interpreter
 from rvperf.engine.objects import Piece, compile_module
 
 
-@dataclass(frozen=True)
-class Tier0:
+class Tier0(Record):
     """Tier 0 as a piece, and its functions in the order of their indices."""
 
     code: bytes
@@ -31,8 +30,7 @@ class Tier0:
     handlers: list[str]
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(Record):
     """A compiled region: its code, where it enters, and the guest code that it was made from."""
 
     head: int

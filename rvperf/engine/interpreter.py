@@ -7,8 +7,7 @@ execution by a native decoder made from the same rows. Whatever is rare leaves t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from isa.record import Record
 from isa.spec import Insn, Table
 from rvperf.engine import layout
 from rvperf.engine.layout import (
@@ -48,8 +47,7 @@ LOAD_NEEDS, STORE_NEEDS, FETCH_NEEDS = PTE_R, PTE_R | PTE_W | 1 << 7, 1 << 3
 PTE_POINTER = 0b111 | 1023 << 54  # V, R and W, and what is reserved: only V is set in a pointer
 
 
-@dataclass(frozen=True)
-class Handler:
+class Handler(Record):
     """A function of tier 0: for an instruction of a length, of which some operand may be fixed."""
 
     name: str

@@ -15,8 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 
+from isa.record import Record
 from rvperf.engine import codecache
 from rvperf.engine.codecache import Region
 
@@ -24,8 +24,7 @@ GRACE_SECONDS = 30
 COMMAND = "import sys; from rvperf.engine.worker import main; main(sys.argv[1])"
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Record):
     """Compile the region at `head`. `pages` as `regions.Snapshot` takes them."""
 
     head: int

@@ -15,9 +15,9 @@ once as a whole before it reads its parts; `Mark` tokens below stand for that fi
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from isa.record import Record, replace
 from rvperf.events import table
 from rvperf.events.event import MODIFIERS, Event, ModifierError
 
@@ -30,8 +30,7 @@ class EventSyntaxError(ValueError):
         self.text, self.column, self.message, self.detail = text, column, message, detail
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Record):
     kind: str
     """symbol, cache, part, raw, modifiers, number, name, mem, mark, space, end, other, or, for
     punctuation, the character itself."""

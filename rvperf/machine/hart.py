@@ -35,7 +35,10 @@ SUM, MXR, MPRV = (bits_of("mstatus", name) for name in ("SUM", "MXR", "MPRV"))
 MPP, MPP_AT, FS = bits_of("mstatus", "MPP"), place_of("mstatus", "MPP"), bits_of("mstatus", "FS")
 SATP_MODE, SATP_PPN = place_of("satp", "MODE"), bits_of("satp", "PPN")
 # The CSRs of a mode's trap frame: epc, cause, tval, tvec.
-FRAME_CSRS = {to: tuple(CSR_NUMBERS[name] for name in frame[:4]) for to, frame in FRAMES.items()}
+FRAME_CSRS = {
+    to: tuple(CSR_NUMBERS[name] for name in (frame.epc, frame.cause, frame.tval, frame.tvec))
+    for to, frame in FRAMES.items()
+}
 FRM_RMM = 4
 # A kernel's calls and returns ask for the same few again and again.
 enter, leave = lru_cache(64)(routing.enter), lru_cache(64)(routing.leave)

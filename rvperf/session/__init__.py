@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
 
+from isa.record import Record
 from rvperf.engine.reference import Reference
 from rvperf.events import Event
 from rvperf.machine.hart import Hart, M, S, U
@@ -43,8 +43,7 @@ class SessionError(Exception):
         self.exit_code = exit_code
 
 
-@dataclass(frozen=True)
-class StatRequest:
+class StatRequest(Record):
     """One run of `perf stat`: the program with its arguments, and what to count.
 
     `timeout_ns` is emulated time after which the program gets SIGTERM.
