@@ -12,7 +12,6 @@ import mmap
 from isa.ext import RV64GC
 from rvperf.engine import layout
 from rvperf.engine.codecache import tier0
-from rvperf.engine.interpreter import SPECIAL
 from rvperf.engine.layout import DECODED_PAGE, ENGINE, ENTRIES, ENTRY
 from rvperf.engine.objects import Arena
 from rvperf.engine.reference import Reference
@@ -144,7 +143,7 @@ class Native:
         page[: ENTRIES * ENTRY] = first * ENTRIES
         end = self.functions["resync"].to_bytes(8, "little") + bytes(8)
         page[2048 * ENTRY : ENTRIES * ENTRY] = end * 2
-        assert SPECIAL[0] == "undecoded"  # handler 0, what a blank page has
+        assert self.handler_names[0] == "undecoded"  # what a blank page says it has
         return bytes(page)
 
     def decode_page(self, pa: int) -> None:

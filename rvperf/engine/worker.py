@@ -35,10 +35,12 @@ class Job(Record):
 class Worker:
     """The compiling process as the emulating one sees it.
 
-    `file` names what it keeps its regions under in the cache; empty for nothing.
+    `file` names what it keeps its regions under in the cache, empty for nothing; `live` are the
+    events that they count.
     """
 
-    def __init__(self, file: str):
+    def __init__(self, file: str, live: frozenset[str]):
+        self.live = live
         self.process = subprocess.Popen(
             [sys.executable, "-c", COMMAND, file],
             stdin=subprocess.PIPE,
@@ -52,9 +54,9 @@ class Worker:
         self._unsent = bytearray()
         self.alive = True
 
-    def send(self, job: Job) -> None:
-        """Queue a job."""
-        data = pickle.dumps(job)
+    def send(self, head: int, pages: dict[int, tuple[bytes, bytes]]) -> None:
+        """Queue the region at `head`; `pages` as `Job` has them."""
+        data = pickle.dumps(Job(head, self.live, pages))
         self._unsent += len(data).to_bytes(8, "little") + data
         self._flush()
 
@@ -108,8 +110,7 @@ def compile_region(job: Job) -> Region:
     piece = objects.compile_module(regions.region_module("region", blocks, job.live))
     ranges = tuple(regions.ranges(blocks))
     guest_code = b"".join(snapshot.bytes(start, end) for start, end in ranges)
-    digest = codecache.digest(guest_code)
-    return Region(job.head, ranges, digest, piece.code, piece.symbols["region"])
+    return Region(job.head, ranges, guest_code, piece.code, piece.symbols["region"])
 
 
 def read_jobs(source, jobs: queue.SimpleQueue) -> None:
