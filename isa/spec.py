@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 
 from isa.csr import Csr, expand
 from isa.record import Record
@@ -18,7 +18,7 @@ from isa.record import Record
 WIDTHS = {"rm": 3, "csr": 12, "aq": 1, "rl": 1, "pred": 4, "succ": 4, "fm": 4, "uimm5": 5}
 REGISTERS = ("rd", "rs1", "rs2", "rs3", "fd", "fs1", "fs2", "fs3")
 WIDTHS |= {name: 5 for name in REGISTERS} | {f"{name}'": 3 for name in REGISTERS}
-_TOKEN = re.compile(r"([01]+)|([a-z]+[0-9]?'?)(?:\[([0-9:|]+)\])?$")
+_TOKEN = re.compile(r"([a-z]+[0-9]?'?)(?:\[([0-9:|]+)\])?$")
 
 
 class Piece(Record):
@@ -66,39 +66,49 @@ class Field(Record):
         return bits
 
 
-def parse_row(row: str) -> tuple[int, int, int, dict[str, Field]]:
-    """(length in bytes, mask, match, fields) of a row of the instruction listing."""
-    parts: list[tuple[str | None, int, list[tuple[int, int]]]] = []
+@cache
+def _read_token(token: str) -> tuple[str, int, tuple[tuple[int, int], ...]] | None:
+    """(name, width, (high, low) of the pieces) of a field in a row; None if it is no field."""
+    found = _TOKEN.match(token)
+    if not found:
+        return None
+    name, ranges = found.groups()
+    if not ranges:
+        return name, WIDTHS[name], ((WIDTHS[name] - 1, 0),)
+    spans = [span.split(":") for span in ranges.split("|")]
+    pairs = tuple((int(span[0]), int(span[-1])) for span in spans)
+    return name, sum(high - low + 1 for high, low in pairs), pairs
+
+
+def parse_row(row: str) -> tuple[int, int, int]:
+    """(length in bytes, mask, match) of a row of the instruction listing."""
+    bits = ""
     for token in row.split():
-        found = _TOKEN.match(token)
-        if not found:
-            raise ValueError(f"row {row!r}: can't read {token!r}")
-        literal, name, ranges = found.groups()
-        if literal:
-            parts.append((None, len(literal), [(int(literal, 2), 0)]))
-        elif ranges:
-            spans = [span.split(":") for span in ranges.split("|")]
-            pairs = [(int(span[0]), int(span[-1])) for span in spans]
-            parts.append((name, sum(high - low + 1 for high, low in pairs), pairs))
+        if token.isdecimal():
+            bits += token
+        elif field := _read_token(token):
+            bits += "x" * field[1]
         else:
-            parts.append((name, WIDTHS[name], [(WIDTHS[name] - 1, 0)]))
-    total = sum(width for _, width, _ in parts)
-    if total not in (16, 32):
-        raise ValueError(f"row {row!r} has {total} bits")
-    mask = match = 0
+            raise ValueError(f"row {row!r}: can't read {token!r}")
+    if len(bits) not in (16, 32):
+        raise ValueError(f"row {row!r} has {len(bits)} bits")
+    mask = int(bits.replace("0", "1").replace("x", "0"), 2)
+    return len(bits) // 8, mask, int(bits.replace("x", "0"), 2)
+
+
+def parse_fields(row: str) -> dict[str, Field]:
+    """The fields of a row, by name."""
     pieces: dict[str, list[Piece]] = {}
-    at = total
-    for name, width, spans in parts:
-        if name is None:
-            at -= width
-            mask |= ((1 << width) - 1) << at
-            match |= spans[0][0] << at
+    at = 8 * parse_row(row)[0]
+    for token in row.split():
+        if token.isdecimal():
+            at -= len(token)
             continue
+        name, _, spans = _read_token(token)
         for high, low in spans:
             at -= high - low + 1
             pieces.setdefault(name, []).append(Piece(at, high - low + 1, low))
-    fields = {name: Field(name, tuple(found)) for name, found in pieces.items()}
-    return total // 8, mask, match, fields
+    return {name: Field(name, tuple(found)) for name, found in pieces.items()}
 
 
 class Insn(Record):
@@ -141,9 +151,10 @@ class Insn(Record):
     def match(self) -> int:
         return self._parsed[2]
 
-    @property
+    @cached_property
     def fields(self) -> dict[str, Field]:
-        return self._parsed[3]
+        """Its operands, by name."""
+        return parse_fields(self.row)
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:
@@ -234,17 +245,22 @@ class Table:
         self.extensions = tuple(extensions)
         self.insns = [insn for extension in self.extensions for insn in extension.insns]
         self.by_name = {insn.name: insn for insn in self.insns}
+        self._decoded: dict[int, Decoded | None] = {}
+
+    @cached_property
+    def _buckets(self) -> dict[tuple[int, int], list[tuple[int, int, Insn]]]:
+        """The rows by length and opcode, as (mask, match, instruction)."""
+        buckets: dict[tuple[int, int], list[tuple[int, int, Insn]]] = {}
         # The more bits a row fixes, the earlier it is tried: c.jr before c.mv.
         ordered = sorted(self.insns, key=lambda insn: -insn.mask.bit_count())
-        self._buckets: dict[tuple[int, int], list[tuple[int, int, Insn]]] = {}
         for insn in ordered:
             shared = insn.mask & (0x7F if insn.length == 4 else 0xE003)
             width = 0x7F if insn.length == 4 else 0xE003
             if shared != width:
                 raise ValueError(f"{insn.name}: its row leaves opcode bits open")
             key = insn.length, insn.match & width
-            self._buckets.setdefault(key, []).append((insn.mask, insn.match, insn))
-        self._decoded: dict[int, Decoded | None] = {}
+            buckets.setdefault(key, []).append((insn.mask, insn.match, insn))
+        return buckets
 
     def __getitem__(self, name: str) -> Insn:
         return self.by_name[name]

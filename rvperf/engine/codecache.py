@@ -70,7 +70,9 @@ def key() -> str:
 
     here = os.path.dirname(__file__)
     machine = os.path.join(os.path.dirname(here), "machine")
-    sources = [path for root in (os.path.dirname(isa.__file__), here, machine) for path in _in(root)]
+    sources = [
+        path for root in (os.path.dirname(isa.__file__), here, machine) for path in _in(root)
+    ]
     llvm = find_spec("llvmlite")
     if llvm and llvm.origin:
         sources.append(os.path.join(os.path.dirname(llvm.origin), "_version.py"))
