@@ -63,6 +63,11 @@ class View(Record):
         return mask & read(self.gate) if self.gate else mask
 
 
+def unchanged(value: int) -> int:
+    """The whole value is what was written to its fields."""
+    return value
+
+
 def always(mode: int, read: Read) -> bool:
     """The CSR is visible to every mode that its address admits."""
     return True
@@ -78,7 +83,7 @@ class Csr(Record):
     reset: int = 0
     view: View | None = None
     visible: Callable[[int, Read], bool] = always
-    derive: Callable[[int], int] = lambda value: value  # from the fields written, the whole value
+    derive: Callable[[int], int] = unchanged  # from the fields written, the whole value
     whole: bool = False  # an illegal value in one field keeps the write from changing any
 
     @property
@@ -100,6 +105,11 @@ class Csr(Record):
     def write_mask(self) -> int:
         """The bits that a write may change."""
         return sum(f.mask for f in self.fields.values() if f.value is None and f.writable)
+
+    @property
+    def takes_anything(self) -> bool:
+        """Whether all values of the bits in `write_mask` are legal, whatever the others are."""
+        return self.derive is unchanged and all(f.legal is None for f in self.fields.values())
 
     def permits(self, mode: int, write: bool, read: Read) -> bool:
         """Whether an instruction in `mode` may access it; else it is illegal. `read` gives CSRs."""

@@ -193,3 +193,12 @@ PLAIN = {
     )
     for mode in Mode
 }
+# And what may be written there with no further consequence: the bits that change.
+PLAIN_WRITES = {
+    mode: {
+        number: CSRS[number].write_mask
+        for number in plain
+        if CSRS[number].takes_anything and not CSRS[number].read_only
+    }
+    for mode, plain in PLAIN.items()
+}

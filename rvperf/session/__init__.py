@@ -136,6 +136,7 @@ class Machine:
         hart, kernel, engine = self.hart, self.kernel, self.engine
         if self.request.timeout_ns is not None:
             kernel.interrupt_at(self.request.timeout_ns, signal.SIGTERM)
+        words = hart.csrs.words
         while not kernel.finished:
             if hart.mode == S:
                 kernel.trap()
@@ -143,7 +144,7 @@ class Machine:
             if hart.interrupt():
                 continue
             budget = LOOK_UP
-            timer = hart.csr_value(STIMECMP)
+            timer = words[STIMECMP]
             if timer != NEVER:
                 budget = min(budget, self._instructions_until(timer * CYCLES_A_TICK))
             try:
