@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+from isa.record import Record, replace
 
 Read = Callable[[str], int]
 
 
-@dataclass(frozen=True)
-class CsrField:
+class CsrField(Record):
     """Bits high..low of a CSR. With `value` they always read so; `legal` lists what they may be.
 
     Those not `writable` are set by the machine alone.
@@ -45,8 +45,7 @@ def bits(high: int, low: int | None = None, **properties) -> CsrField:
     return CsrField(high, high if low is None else low, **properties)
 
 
-@dataclass(frozen=True)
-class View:
+class View(Record):
     """A window on the bits `mask` of CSR `of`, moved down by `shift`.
 
     `writable` are the bits that can be written through it (all of `mask` unless given), and
@@ -64,23 +63,27 @@ class View:
         return mask & read(self.gate) if self.gate else mask
 
 
+def unchanged(value: int) -> int:
+    """The whole value is what was written to its fields."""
+    return value
+
+
 def always(mode: int, read: Read) -> bool:
     """The CSR is visible to every mode that its address admits."""
     return True
 
 
-@dataclass(frozen=True)
-class Csr:
+class Csr(Record):
     """One control and status register."""
 
     name: str
     address: int
     doc: str
-    fields: Mapping[str, CsrField] = field(default_factory=dict)
+    fields: Mapping[str, CsrField] = {}
     reset: int = 0
     view: View | None = None
     visible: Callable[[int, Read], bool] = always
-    derive: Callable[[int], int] = lambda value: value  # from the fields written, the whole value
+    derive: Callable[[int], int] = unchanged  # from the fields written, the whole value
     whole: bool = False  # an illegal value in one field keeps the write from changing any
 
     @property
@@ -102,6 +105,11 @@ class Csr:
     def write_mask(self) -> int:
         """The bits that a write may change."""
         return sum(f.mask for f in self.fields.values() if f.value is None and f.writable)
+
+    @property
+    def takes_anything(self) -> bool:
+        """Whether all values of the bits in `write_mask` are legal, whatever the others are."""
+        return self.derive is unchanged and all(f.legal is None for f in self.fields.values())
 
     def permits(self, mode: int, write: bool, read: Read) -> bool:
         """Whether an instruction in `mode` may access it; else it is illegal. `read` gives CSRs."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from isa.causes import PRIORITY, Interrupt
 from isa.modes import M, Mode, S
+from isa.record import Record
 
 
-class Frame(NamedTuple):
+class Frame(Record):
     """What belongs to a mode that takes traps: its CSRs, and its fields of mstatus."""
 
     epc: str

@@ -11,14 +11,15 @@ Tininess is detected after rounding; a NaN result is always the canonical NaN (u
 from __future__ import annotations
 
 from math import isqrt
-from typing import NamedTuple
+
+from isa.record import Record
 
 RNE, RTZ, RDN, RUP, RMM = range(5)  # to nearest even, to zero, down, up, to nearest away from zero
 DYNAMIC = 7  # in an instruction: the rounding mode that frm holds
 NX, UF, OF, DZ, NV = 1, 2, 4, 8, 16  # inexact, underflow, overflow, division by zero, invalid
 
 
-class Format(NamedTuple):
+class Format(Record):
     """A binary interchange format."""
 
     width: int

@@ -8,22 +8,20 @@ compressed rows carry a prime (`rd'`, `fs2'`). `imm` is sign-extended, `uimm` an
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 from isa.csr import Csr, expand
+from isa.record import Record
 
 WIDTHS = {"rm": 3, "csr": 12, "aq": 1, "rl": 1, "pred": 4, "succ": 4, "fm": 4, "uimm5": 5}
 REGISTERS = ("rd", "rs1", "rs2", "rs3", "fd", "fs1", "fs2", "fs3")
 WIDTHS |= {name: 5 for name in REGISTERS} | {f"{name}'": 3 for name in REGISTERS}
-_TOKEN = re.compile(r"([01]+)|([a-z]+[0-9]?'?)(?:\[([0-9:|]+)\])?$")
+_TOKEN = re.compile(r"([a-z]+[0-9]?'?)(?:\[([0-9:|]+)\])?$")
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(Record):
     """`width` bits of a field: at bit `at` of the instruction, at bit `to` of the value."""
 
     at: int
@@ -31,8 +29,7 @@ class Piece:
     to: int
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(Record):
     """An operand of an instruction: how its value is scattered over the instruction's bits."""
 
     name: str
@@ -69,43 +66,52 @@ class Field:
         return bits
 
 
-def parse_row(row: str) -> tuple[int, int, int, dict[str, Field]]:
-    """(length in bytes, mask, match, fields) of a row of the instruction listing."""
-    parts: list[tuple[str | None, int, list[tuple[int, int]]]] = []
+@cache
+def _read_token(token: str) -> tuple[str, int, tuple[tuple[int, int], ...]] | None:
+    """(name, width, (high, low) of the pieces) of a field in a row; None if it is no field."""
+    found = _TOKEN.match(token)
+    if not found:
+        return None
+    name, ranges = found.groups()
+    if not ranges:
+        return name, WIDTHS[name], ((WIDTHS[name] - 1, 0),)
+    spans = [span.split(":") for span in ranges.split("|")]
+    pairs = tuple((int(span[0]), int(span[-1])) for span in spans)
+    return name, sum(high - low + 1 for high, low in pairs), pairs
+
+
+def parse_row(row: str) -> tuple[int, int, int]:
+    """(length in bytes, mask, match) of a row of the instruction listing."""
+    bits = ""
     for token in row.split():
-        found = _TOKEN.match(token)
-        if not found:
-            raise ValueError(f"row {row!r}: can't read {token!r}")
-        literal, name, ranges = found.groups()
-        if literal:
-            parts.append((None, len(literal), [(int(literal, 2), 0)]))
-        elif ranges:
-            spans = [span.split(":") for span in ranges.split("|")]
-            pairs = [(int(span[0]), int(span[-1])) for span in spans]
-            parts.append((name, sum(high - low + 1 for high, low in pairs), pairs))
+        if token.isdecimal():
+            bits += token
+        elif field := _read_token(token):
+            bits += "x" * field[1]
         else:
-            parts.append((name, WIDTHS[name], [(WIDTHS[name] - 1, 0)]))
-    total = sum(width for _, width, _ in parts)
-    if total not in (16, 32):
-        raise ValueError(f"row {row!r} has {total} bits")
-    mask = match = 0
+            raise ValueError(f"row {row!r}: can't read {token!r}")
+    if len(bits) not in (16, 32):
+        raise ValueError(f"row {row!r} has {len(bits)} bits")
+    mask = int(bits.replace("0", "1").replace("x", "0"), 2)
+    return len(bits) // 8, mask, int(bits.replace("x", "0"), 2)
+
+
+def parse_fields(row: str) -> dict[str, Field]:
+    """The fields of a row, by name."""
     pieces: dict[str, list[Piece]] = {}
-    at = total
-    for name, width, spans in parts:
-        if name is None:
-            at -= width
-            mask |= ((1 << width) - 1) << at
-            match |= spans[0][0] << at
+    at = 8 * parse_row(row)[0]
+    for token in row.split():
+        if token.isdecimal():
+            at -= len(token)
             continue
+        name, _, spans = _read_token(token)
         for high, low in spans:
             at -= high - low + 1
             pieces.setdefault(name, []).append(Piece(at, high - low + 1, low))
-    fields = {name: Field(name, tuple(found)) for name, found in pieces.items()}
-    return total // 8, mask, match, fields
+    return {name: Field(name, tuple(found)) for name, found in pieces.items()}
 
 
-@dataclass(frozen=True, eq=False)
-class Insn:
+class Insn(Record):
     """One instruction: its row, its kind, and its meaning.
 
     `body` takes operands by field name (register values as Words, immediates as Words too), `pc`
@@ -119,13 +125,15 @@ class Insn:
     name: str
     row: str
     kind: str
-    doc: str
     extension: str
     body: Callable | None = None
     expands: str | None = None
-    operands: dict[str, str | int] = field(default_factory=dict)
-    unless: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    operands: dict[str, str | int] = {}
+    unless: dict[str, tuple[int, ...]] = {}
     native: bool = True
+
+    __eq__ = object.__eq__  # there is one of each, and it serves as a key
+    __hash__ = object.__hash__
 
     @cached_property
     def _parsed(self):
@@ -143,14 +151,21 @@ class Insn:
     def match(self) -> int:
         return self._parsed[2]
 
-    @property
+    @cached_property
     def fields(self) -> dict[str, Field]:
-        return self._parsed[3]
+        """Its operands, by name."""
+        return parse_fields(self.row)
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:
         """What the body asks for, by name."""
-        return tuple(inspect.signature(self.body).parameters) if self.body else ()
+        code = self.body.__code__ if self.body else None
+        return code.co_varnames[: code.co_argcount] if code else ()
+
+    @property
+    def doc(self) -> str:
+        """What it does, in a sentence: its body's docstring."""
+        return self.body.__doc__ or "" if self.body else ""
 
     @property
     def writes(self) -> str | None:
@@ -176,8 +191,7 @@ class Insn:
         return word
 
 
-@dataclass(frozen=True)
-class Decoded:
+class Decoded(Record):
     """An instruction word read: the instruction that defines its meaning, and its operands.
 
     For a compressed word `insn` is the instruction that it expands to and `spelled` the compressed
@@ -208,9 +222,8 @@ class Extension:
         """
 
         def declare(body):
-            doc = inspect.getdoc(body) or ""
             self.insns.append(
-                Insn(name, row, kind, doc, self.name, body, unless=unless or {}, native=native)
+                Insn(name, row, kind, self.name, body, unless=unless or {}, native=native)
             )
             return body
 
@@ -218,7 +231,7 @@ class Extension:
 
     def short(self, name: str, row: str, expands: str, *, unless=None, **operands: str | int):
         """Declare a compressed instruction by the instruction that it stands for."""
-        self.insns.append(Insn(name, row, "", "", self.name, None, expands, operands, unless or {}))
+        self.insns.append(Insn(name, row, "", self.name, None, expands, operands, unless or {}))
 
     def csr(self, name: str, address: int, doc: str, **properties) -> None:
         """Declare a CSR (`isa.csr.Csr`), or with a name such as `mhpmevent{3..31}` several."""
@@ -232,17 +245,22 @@ class Table:
         self.extensions = tuple(extensions)
         self.insns = [insn for extension in self.extensions for insn in extension.insns]
         self.by_name = {insn.name: insn for insn in self.insns}
+        self._decoded: dict[int, Decoded | None] = {}
+
+    @cached_property
+    def _buckets(self) -> dict[tuple[int, int], list[tuple[int, int, Insn]]]:
+        """The rows by length and opcode, as (mask, match, instruction)."""
+        buckets: dict[tuple[int, int], list[tuple[int, int, Insn]]] = {}
         # The more bits a row fixes, the earlier it is tried: c.jr before c.mv.
         ordered = sorted(self.insns, key=lambda insn: -insn.mask.bit_count())
-        self._buckets: dict[tuple[int, int], list[tuple[int, int, Insn]]] = {}
         for insn in ordered:
             shared = insn.mask & (0x7F if insn.length == 4 else 0xE003)
             width = 0x7F if insn.length == 4 else 0xE003
             if shared != width:
                 raise ValueError(f"{insn.name}: its row leaves opcode bits open")
             key = insn.length, insn.match & width
-            self._buckets.setdefault(key, []).append((insn.mask, insn.match, insn))
-        self._decoded: dict[int, Decoded | None] = {}
+            buckets.setdefault(key, []).append((insn.mask, insn.match, insn))
+        return buckets
 
     def __getitem__(self, name: str) -> Insn:
         return self.by_name[name]

@@ -3,11 +3,10 @@
 All times are nanoseconds of the emulated machine. `session` makes these, `render` reads them.
 """
 
-from dataclasses import dataclass
+from isa.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(Record):
     """One event's count over one run, or its mean over several.
 
     As with perf's read(2), `enabled` and `running` are the times for which the event was wanted
@@ -39,16 +38,14 @@ class Count:
         return self.supported and self.value is not None and self.running > 0
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Record):
     """How the program ended: exactly one of the two is set."""
 
     code: int | None = None
     signal: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StatResult:
+class StatResult(Record):
     command: tuple[str, ...]
     counts: tuple[Count, ...]
     elapsed: int | float

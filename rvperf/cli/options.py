@@ -7,8 +7,8 @@ Mistakes print the usage and exit with 129.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+
+from isa.record import Record
 
 USAGE_STATUS = 129
 """Exit status for a command line that perf can't understand."""
@@ -17,8 +17,7 @@ INVALID_STATUS = 234
 COLUMN = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Record):
     """A row of a command's option table.
 
     `kind` is flag (on or off), count (how often), text, number, several (a tuple of values) or
@@ -31,8 +30,8 @@ class Option:
     kind: str = "flag"
     value: str = ""
     """What the usage calls its argument; empty if it takes none."""
-    default: Any = None
-    convert: Callable[[str], Any] | None = None
+    default: object = None
+    convert: Callable[[str], object] | None = None
 
     @property
     def key(self) -> str:
@@ -54,7 +53,7 @@ class Usage(Exception):
         self.message, self.about, self.status = message, about, status
 
 
-def parse(options: tuple[Option, ...], words: list[str]) -> tuple[dict[str, Any], list[str]]:
+def parse(options: tuple[Option, ...], words: list[str]) -> tuple[dict[str, object], list[str]]:
     """Values by option (`big-num` is `big_num`), and the words that are left.
 
     Raises Usage.

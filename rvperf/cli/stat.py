@@ -2,8 +2,8 @@
 
 import math
 import os
-from dataclasses import replace
 
+from isa.record import replace
 from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
 from rvperf.cli.streams import tell
 from rvperf.cli.syntax import syntax_error
@@ -343,6 +343,9 @@ def formatted(options, result, terminal: bool) -> str:
 
 def by_locale() -> render.Group:
     """Numbers as the user's LC_NUMERIC groups them; the C locale doesn't."""
+    names = map(os.environ.get, ("LC_ALL", "LC_NUMERIC", "LANG"))
+    if next(filter(None, names), "C") in ("C", "POSIX"):
+        return render.ungrouped
     import locale
 
     try:

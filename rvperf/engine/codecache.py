@@ -3,27 +3,24 @@
 Cached code is code, so the directory is private (mode 0700) and ours, files appear by an atomic
 rename, and a key over everything that decides what the code does names each of them: the
 instruction table, this engine, the timing model, LLVM's version and the processor.
+
+A file is its hash (the one by which Python knows its own compiled files' sources, PEP 552) and a
+marshalled object, so that a short run reads it without importing a library for either.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import marshal
 import os
 import stat
 import sys
-import tempfile
-from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
-from pathlib import Path
+from importlib.util import find_spec, source_hash
 
-from rvperf.engine import interpreter
-from rvperf.engine.objects import Piece, compile_module
+from isa.record import Record
 
 
-@dataclass(frozen=True)
-class Tier0:
+class Tier0(Record):
     """Tier 0 as a piece, and its functions in the order of their indices."""
 
     code: bytes
@@ -31,13 +28,12 @@ class Tier0:
     handlers: list[str]
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(Record):
     """A compiled region: its code, where it enters, and the guest code that it was made from."""
 
     head: int
     ranges: tuple[tuple[int, int], ...] = ()
-    digest: str = ""  # of the guest code in the ranges
+    guest_code: bytes = b""  # all that is in the ranges
     code: bytes = b""
     entry: int = 0
 
@@ -46,36 +42,59 @@ MOST_REGION_BYTES = 64 << 20  # of one program
 
 
 @cache
-def directory() -> Path | None:
+def directory() -> str | None:
     """The cache directory, made if need be, or None if there is none that only we can write."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    path = Path(base) / "rvperf"
+    path = os.path.join(base, "rvperf")
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.stat()
+        if not os.path.isdir(path):
+            os.makedirs(base, exist_ok=True)
+            os.mkdir(path, mode=0o700)
+    except FileExistsError:
+        pass  # somebody else made it in the meantime
     except OSError:
         return None
-    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
+    try:
+        status = os.stat(path)
+    except OSError:
         return None
-    return path
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        return None
+    return None if stat.S_IMODE(status.st_mode) & 0o077 else path
 
 
 @cache
 def key() -> str:
     """What names code that this engine on this processor may run."""
-    digest = hashlib.sha256()
-    here = Path(__file__).parent
     import isa
 
-    roots = (Path(isa.__file__).parent, here, here.parent / "machine")
-    for root in roots:
-        for path in sorted(root.rglob("*.py")):
-            digest.update(path.name.encode())
-            digest.update(path.read_bytes())
-    digest.update(version("llvmlite").encode())
-    digest.update(processor().encode())
-    digest.update(sys.implementation.cache_tag.encode())
-    return digest.hexdigest()[:32]
+    here = os.path.dirname(__file__)
+    machine = os.path.join(os.path.dirname(here), "machine")
+    sources = [
+        path for root in (os.path.dirname(isa.__file__), here, machine) for path in _in(root)
+    ]
+    llvm = find_spec("llvmlite")
+    if llvm and llvm.origin:
+        sources.append(os.path.join(os.path.dirname(llvm.origin), "_version.py"))
+    found = [f"{processor()}\0{sys.implementation.cache_tag}".encode()]
+    for path in sources:
+        try:
+            with open(path, "rb", buffering=0) as file:
+                found += os.path.basename(path).encode(), file.read()
+        except OSError:
+            found.append(b"missing")
+    return hash_of(b"\0".join(found)).hex()
+
+
+def _in(root: str) -> list[str]:
+    """The Python files below a directory, in an order of their own."""
+    found = []
+    for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
+        if entry.name.endswith(".py"):
+            found.append(entry.path)
+        elif entry.name != "__pycache__" and entry.is_dir():
+            found += _in(entry.path)
+    return found
 
 
 def processor() -> str:
@@ -95,29 +114,39 @@ def processor() -> str:
     return "|".join(found) or "unknown"
 
 
-def read(name: str) -> bytes | None:
-    """The cached file, or None."""
+def hash_of(data: bytes) -> bytes:
+    """Eight bytes that tell data from other data that chance, not malice, brings about."""
+    return source_hash(data)
+
+
+def read(name: str):
+    """The object in the cached file; None if there is no sound one."""
     path = directory()
     if path is None:
         return None
     try:
-        with open(path / name, "rb") as file:
-            return file.read() if os.fstat(file.fileno()).st_uid == os.getuid() else None
+        with open(os.path.join(path, name), "rb", buffering=0) as file:
+            data = file.read() if os.fstat(file.fileno()).st_uid == os.getuid() else b""
     except OSError:
         return None
+    body = memoryview(data)[8:]
+    return marshal.loads(body) if body and hash_of(body) == data[:8] else None
 
 
-def write(name: str, data: bytes) -> None:
-    """Put a file into the cache, all at once; a cache that can't be written is no error."""
+def write(name: str, contents) -> None:
+    """Put an object into the cache, all at once; a cache that can't be written is no error."""
     path = directory()
     if path is None:
         return
+    data = marshal.dumps(contents)
+    temporary = os.path.join(path, f"{name}.{os.getpid()}")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(handle, "wb") as file:
+                file.write(hash_of(data))
                 file.write(data)
-            os.replace(temporary, path / name)
+            os.replace(temporary, os.path.join(path, name))
         except OSError:
             os.unlink(temporary)
     except OSError:
@@ -127,30 +156,25 @@ def write(name: str, data: bytes) -> None:
 def tier0(table) -> Tier0:
     """Tier 0 for the table: from the cache, or compiled now and kept there."""
     name = f"tier0-{key()}"
-    if data := read(name):
-        header, _, code = data.partition(b"\n")
-        found = json.loads(header)
-        if hashlib.sha256(code).hexdigest() == found["sha256"]:
-            return Tier0(code, found["symbols"], found["handlers"])
-    piece: Piece = compile_module(interpreter.module(table))
+    if found := read(name):
+        return Tier0(*found)
+    from rvperf.engine import interpreter
+    from rvperf.engine.objects import compile_module
+
+    piece = compile_module(interpreter.module(table))
     handlers = [handler.name for handler in interpreter.handlers(table)]
-    header = {
-        "sha256": hashlib.sha256(piece.code).hexdigest(),
-        "symbols": piece.symbols,
-        "handlers": handlers,
-    }
-    write(name, json.dumps(header).encode() + b"\n" + piece.code)
+    write(name, (piece.code, piece.symbols, handlers))
     return Tier0(piece.code, piece.symbols, handlers)
 
 
-def digest(data) -> str:
-    """What tells guest code or a file's body from another."""
-    return hashlib.sha256(data).hexdigest()
+def regions_name(program: str) -> str:
+    """The file for a program's regions."""
+    return f"regions-{key()}-{hash_of(program.encode(errors='surrogateescape')).hex()}"
 
 
 def add_regions(name: str, regions: list[Region]) -> None:
     """Add regions to a program's file, in place of older ones with the same head."""
-    body, kept = read_regions(name)
+    _, kept = read_regions(name)
     merged = {region.head: region for region in (*kept, *regions)}
     packed = bytearray()
     records = []
@@ -159,10 +183,9 @@ def add_regions(name: str, regions: list[Region]) -> None:
         if len(packed) + len(region.code) > MOST_REGION_BYTES:
             break
         at = len(packed)
-        records.append((region.head, region.ranges, region.digest, at, region.entry))
+        records.append((region.head, region.ranges, region.guest_code, at, region.entry))
         packed += region.code
-    header = json.dumps({"digest": digest(packed), "regions": records}).encode()
-    write(name, header + b"\n" + packed)
+    write(name, (bytes(packed), records))
 
 
 def read_regions(name: str) -> tuple[bytes, list[Region]]:
@@ -170,16 +193,13 @@ def read_regions(name: str) -> tuple[bytes, list[Region]]:
 
     Regions lie in the piece in order, each at a multiple of 64 bytes.
     """
-    header, _, body = (read(name) or b"").partition(b"\n")
-    try:
-        found = json.loads(header)
-        if found["digest"] != digest(body):
-            return b"", []
-    except (ValueError, KeyError):
+    found = read(name)
+    if not found:
         return b"", []
-    starts = [record[3] for record in found["regions"]] + [len(body)]
+    body, records = found
+    ends = [record[3] for record in records[1:]] + [len(body)]
     regions = [
-        Region(head, tuple(map(tuple, ranges)), of, body[at:end], entry)
-        for (head, ranges, of, at, entry), end in zip(found["regions"], starts[1:], strict=True)
+        Region(head, ranges, guest_code, body[at:end], entry)
+        for (head, ranges, guest_code, at, entry), end in zip(records, ends, strict=True)
     ]
     return body, regions

@@ -9,12 +9,10 @@ is unmapped there or written to.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 
 from rvperf.engine import codecache, layout
 from rvperf.engine.codecache import Region
 from rvperf.engine.layout import ENTRY
-from rvperf.engine.worker import Job, Worker
 from rvperf.machine.state import Block
 from rvperf.machine.traps import Trap
 
@@ -45,8 +43,7 @@ class Regions:
         self.live = live
         self.file = ""
         if program:
-            name = hashlib.sha256("\0".join((program, *sorted(live))).encode()).hexdigest()
-            self.file = f"regions-{codecache.key()}-{name[:32]}"
+            self.file = codecache.regions_name("\0".join((program, *sorted(live))))
         self.known: dict[int, Region] = {}
         self.addresses: dict[int, int] = {}  # where regions are entered, once in the arena
         self.wanted: dict[int, int] = {}  # hot addresses not yet asked for: head, RAM page
@@ -54,7 +51,7 @@ class Regions:
         self.hopeless: set[int] = set()
         self.spaces: dict[int, Space] = {}
         self.space = Space()
-        self.worker: Worker | None = None
+        self.worker = None  # the compiling process, once something is hot
 
     def attach(self, engine) -> None:
         """Serve an engine; called by it once."""
@@ -85,7 +82,9 @@ class Regions:
         if (frame := self._frame(pc >> 12)) is not None:
             self.wanted[pc] = frame
         if self.worker is None:
-            self.worker = Worker(self.file)
+            from rvperf.engine.worker import Worker  # dear, and most short runs need none
+
+            self.worker = Worker(self.file, self.live)
         self._feed(AHEAD)
 
     def poll(self) -> None:
@@ -112,7 +111,7 @@ class Regions:
             del self.wanted[head]
             if pages := self._snapshot(head):
                 self.outstanding.add(head)
-                self.worker.send(Job(head, self.live, pages))
+                self.worker.send(head, pages)
 
     def _heat(self, head: int, frame: int) -> int:
         """How often an address has been jumped to."""
@@ -153,7 +152,7 @@ class Regions:
         """Let the region be entered in this space, if its code is the same here."""
         hart, space, head = self.engine.hart, self.space, region.head
         frames = {}
-        digest = hashlib.sha256()
+        guest_code = bytearray()
         for start, end in region.ranges:
             while start < end:
                 page = start >> 12
@@ -162,9 +161,9 @@ class Regions:
                 frame = frames.setdefault(page, frame)
                 stop = min((start | 0xFFF) + 1, end)
                 pa = hart.ram.base + (frame << 12 | start & 0xFFF)
-                digest.update(hart.ram.read(pa, stop - start))
+                guest_code += hart.ram.read(pa, stop - start)
                 start = stop
-        if digest.hexdigest() != region.digest:
+        if guest_code != region.guest_code:
             return False
         if head not in self.addresses:
             self.addresses[head] = self.engine.arena.add(region.code) + region.entry

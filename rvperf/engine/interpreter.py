@@ -7,8 +7,7 @@ execution by a native decoder made from the same rows. Whatever is rare leaves t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from isa.record import Record
 from isa.spec import Insn, Table
 from rvperf.engine import layout
 from rvperf.engine.layout import (
@@ -41,15 +40,15 @@ SLOTS = {"rd": ENTRY_D, "fd": ENTRY_D, "rs1": ENTRY_1, "fs1": ENTRY_1, "rs2": EN
 SLOTS |= {"fs2": ENTRY_2, "rs3": ENTRY_3, "fs3": ENTRY_3}
 IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5")
 # Handlers before those of instructions, in the table's order.
-SPECIAL = ("undecoded", "reader", "enter_region", "crossing", "resync", "resume")
+SPECIAL = ("undecoded", "reader", "call", "enter_region", "crossing", "resync", "resume")
+ATOMIC = ("amo", "load-reserved", "store-conditional")
 # Bits of a page table entry that an access needs besides V and A. W without R is reserved.
 PTE_R, PTE_W = 1 << 1, 1 << 2
 LOAD_NEEDS, STORE_NEEDS, FETCH_NEEDS = PTE_R, PTE_R | PTE_W | 1 << 7, 1 << 3
 PTE_POINTER = 0b111 | 1023 << 54  # V, R and W, and what is reserved: only V is set in a pointer
 
 
-@dataclass(frozen=True)
-class Handler:
+class Handler(Record):
     """A function of tier 0: for an instruction of a length, of which some operand may be fixed."""
 
     name: str
@@ -109,7 +108,8 @@ class Interpreted(Native):
 
     def missed(self, addr, access) -> None:
         self.code.store(self.field("miss"), addr)
-        self.tail("@missed_load" if access == layout.TLB_LOAD else "@missed_store")
+        name = "@missed_load" if access == layout.TLB_LOAD else "@missed_store"
+        self.tail(f"{name}_atomic" if self.kind in ATOMIC else name)
 
     def unless_budget_is_spent(self) -> None:
         """Leave here if no further instruction may retire."""
@@ -353,14 +353,18 @@ def physical(m: Interpreted, pa, otherwise: str) -> str:
     return code.address(ram, offset)
 
 
-def missed(name: str, access: int, needed: int) -> Interpreted:
-    """Fill the TLB for the access at `miss` and do the instruction again, or leave it to Python."""
+def missed(name: str, access: int, needed: int, unmapped: int) -> Interpreted:
+    """Fill the TLB for the access at `miss` and do the instruction again, or leave it to Python.
+
+    The reason to leave is `unmapped` if there is no translation for the access.
+    """
     m = Interpreted(name)
     code = m.code
     va = m.read_field("miss")
     offset = va.shr(7) & ((layout.TLB_ENTRIES - 1) * layout.TLB_ENTRY)
     slot = code.address(m.field("tlb"), offset)
     reader, fill, plain = code.fresh("reader"), code.fresh("fill"), code.fresh("plain")
+    fault = code.fresh("fault")
     # A mapping that is there already: the access is misaligned, and Python's.
     there = code.load(code.address(slot, access)) == (va & ~0xFFF)
     code.branch(there, reader, fill, UNLIKELY)
@@ -368,7 +372,9 @@ def missed(name: str, access: int, needed: int) -> Interpreted:
     m.give_up()
     code.start(fill)
     ok, page = walk(m, va, needed)
-    code.branch(ok != 0, plain, reader, LIKELY)
+    code.branch(ok != 0, plain, fault, LIKELY)
+    code.start(fault)
+    m.leave(unmapped)
     code.start(plain)
     index = (page - m.read_field("ram_base")).shr(12)
     if access == layout.TLB_STORE:
@@ -611,7 +617,8 @@ def decoder(table: Table) -> str:
                         code.start(this)
                         fill(index_of[meant.name, length, csr], values)
                         code.start(other)
-                index = index_of.get((meant.name, length, None), SPECIAL.index("reader"))
+                other = SPECIAL.index("call" if meant.name == "ecall" else "reader")
+                index = index_of.get((meant.name, length, None), other)
                 fill(index, values)
                 code.start(no)
             code.goto("illegal")
@@ -652,8 +659,12 @@ def module(table: Table) -> str:
     functions = [
         leaving("reader", layout.READER),
         leaving("spent", layout.BUDGET),
-        missed("missed_load", layout.TLB_LOAD, LOAD_NEEDS),
-        missed("missed_store", layout.TLB_STORE, STORE_NEEDS),
+        leaving("call", layout.CALL),
+        missed("missed_load", layout.TLB_LOAD, LOAD_NEEDS, layout.NO_LOAD),
+        missed("missed_store", layout.TLB_STORE, STORE_NEEDS, layout.NO_STORE),
+        # Atomics may raise something else first, or not access memory at all: Python knows.
+        missed("missed_load_atomic", layout.TLB_LOAD, LOAD_NEEDS, layout.READER),
+        missed("missed_store_atomic", layout.TLB_STORE, STORE_NEEDS, layout.READER),
         resync("resync", True),
         resync("resume", False),
         enter_region("enter_region"),

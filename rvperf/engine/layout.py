@@ -51,5 +51,5 @@ ENGINE.bytes("scratch", 3 * ENTRY, 64)  # a decoded instruction that crosses a p
 ENGINE.bytes("fetch", FETCH_ENTRIES * FETCH_ENTRY, 64)
 ENGINE.bytes("tlb", TLB_ENTRIES * TLB_ENTRY, 64)
 
-# Why native code returned.
-BUDGET, READER, FETCH, HOT = 0, 1, 2, 3
+# Why native code returned: see `native`.
+BUDGET, READER, FETCH, HOT, CALL, NO_LOAD, NO_STORE = range(7)

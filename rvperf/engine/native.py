@@ -1,7 +1,8 @@
 """The native engine: runs a hart in tier 0 and in compiled regions, and does what is rare.
 
-Native code returns for four reasons: its budget is spent, an instruction is the Python reader's,
-a page has no decoded entries yet, or an address became hot. Everything else stays native.
+Native code returns when its budget is spent, an instruction is the Python reader's or a system
+call, a load or store finds no translation, a page has no decoded entries yet, or an address became
+hot. Everything else stays native.
 """
 
 from __future__ import annotations
@@ -12,8 +13,18 @@ import mmap
 from isa.ext import RV64GC
 from rvperf.engine import layout
 from rvperf.engine.codecache import tier0
-from rvperf.engine.interpreter import SPECIAL
-from rvperf.engine.layout import DECODED_PAGE, ENGINE, ENTRIES, ENTRY
+from rvperf.engine.layout import (
+    CALL,
+    DECODED_PAGE,
+    ENGINE,
+    ENTRIES,
+    ENTRY,
+    FETCH,
+    HOT,
+    NO_LOAD,
+    NO_STORE,
+    READER,
+)
 from rvperf.engine.objects import Arena
 from rvperf.engine.reference import Reference
 from rvperf.machine.hart import Hart
@@ -53,7 +64,7 @@ class Native:
         self._pages: list[int] = []  # RAM page numbers with decoded entries
         self._blank = self._blank_page()
         words = {name: self.hart.state.words(at) for name, at in ENGINE.offsets.items()}
-        self._budget = words["budget"]
+        self._budget, self._miss = words["budget"], words["miss"]
         self.threshold = words["threshold"]
         self.threshold[0] = NOT_HOT
         words["ram"][0] = ram.address
@@ -83,28 +94,32 @@ class Native:
         hart = self.hart
         left, regions = self._budget, self.regions
         while True:
-            if regions:
-                left[0] = min(budget, regions.slice)
-            else:
-                left[0] = budget
-            context = hart.mode, hart.satp, hart.access
+            start = budget
+            if regions and regions.slice < start:
+                start = regions.slice
+            left[0] = start
+            context = hart.context
             if context != self._context:
                 self._enter_context(context)
-            start = left[0]
             reason = self._run(self._state)
             retired = start - left[0]
             self._instructions[0] += retired
             budget -= retired
             if not budget:
                 return
-            if reason == layout.READER:
+            if reason == CALL:
+                self.reader.call()
+            elif reason in (READER, NO_LOAD, NO_STORE):
+                if reason != READER:
+                    # This is where most of them end, in a Trap.
+                    hart.translate(self._miss[0], "r" if reason == NO_LOAD else "w")
                 self.reader.step()
                 budget -= 1
                 if not budget:
                     return
-            elif reason == layout.FETCH:
+            elif reason == FETCH:
                 self.decode_page(hart.translate(hart.pc, "x"))
-            elif reason == layout.HOT:
+            elif reason == HOT:
                 regions.hot(hart.pc)
             elif regions:
                 regions.poll()
@@ -144,7 +159,7 @@ class Native:
         page[: ENTRIES * ENTRY] = first * ENTRIES
         end = self.functions["resync"].to_bytes(8, "little") + bytes(8)
         page[2048 * ENTRY : ENTRIES * ENTRY] = end * 2
-        assert SPECIAL[0] == "undecoded"  # handler 0, what a blank page has
+        assert self.handler_names[0] == "undecoded"  # what a blank page says it has
         return bytes(page)
 
     def decode_page(self, pa: int) -> None:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import io
 import mmap
 from ctypes import addressof, c_char
-from dataclasses import dataclass
 from functools import cache
+
+from isa.record import Record
 
 R_X86_64_PC32, R_X86_64_PLT32, R_X86_64_PC64 = 2, 4, 24
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(Record):
     """Position-independent machine code, and where in it the functions start."""
 
     code: bytes

@@ -255,6 +255,10 @@ class Reference:
             execute = self._prepared[word] = self._prepare(decoded)
         execute(pc)
 
+    def call(self) -> None:
+        """Execute the ecall at pc, which whoever asks has recognised."""
+        self._effects.ecall()
+
     def _fetch(self, pc: int) -> int:
         """The 16 or 32 bits of the instruction at pc."""
         hart = self.hart

@@ -17,8 +17,8 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 
+from isa.record import Record
 from rvperf.engine import codecache
 from rvperf.engine.codecache import Region
 
@@ -26,8 +26,7 @@ GRACE_SECONDS = 30
 COMMAND = "import sys; from rvperf.engine.worker import main; main(sys.argv[1])"
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Record):
     """Compile the region at `head`. `pages` as `regions.Snapshot` takes them."""
 
     head: int
@@ -38,10 +37,12 @@ class Job:
 class Worker:
     """The compiling process as the emulating one sees it.
 
-    `file` names what it keeps its regions under in the cache; empty for nothing.
+    `file` names what it keeps its regions under in the cache, empty for nothing; `live` are the
+    events that they count.
     """
 
-    def __init__(self, file: str):
+    def __init__(self, file: str, live: frozenset[str]):
+        self.live = live
         self.process = subprocess.Popen(
             [sys.executable, "-c", COMMAND, file],
             stdin=subprocess.PIPE,
@@ -55,9 +56,9 @@ class Worker:
         self._unsent = bytearray()
         self.alive = True
 
-    def send(self, job: Job) -> None:
-        """Queue a job."""
-        data = pickle.dumps(job)
+    def send(self, head: int, pages: dict[int, tuple[bytes, bytes]]) -> None:
+        """Queue the region at `head`; `pages` as `Job` has them."""
+        data = pickle.dumps(Job(head, self.live, pages))
         self._unsent += len(data).to_bytes(8, "little") + data
         self._flush()
 
@@ -111,8 +112,7 @@ def compile_region(job: Job) -> tuple[Region, set[int]]:
     piece = objects.compile_module(regions.region_module("region", blocks, job.live))
     ranges = tuple(regions.ranges(blocks))
     guest_code = b"".join(snapshot.bytes(start, end) for start, end in ranges)
-    digest = codecache.digest(guest_code)
-    region = Region(job.head, ranges, digest, piece.code, piece.symbols["region"])
+    region = Region(job.head, ranges, guest_code, piece.code, piece.symbols["region"])
     return region, {pc for pc in regions.exits(blocks) if snapshot.executed(pc)}
 
 

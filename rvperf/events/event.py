@@ -1,6 +1,6 @@
 """One event as it is to be counted: a row of the table with its modifiers, terms and group."""
 
-from dataclasses import dataclass, replace
+from isa.record import Record, replace
 
 MODIFIERS = "ukhGHpPSDIWeb"
 
@@ -9,8 +9,7 @@ class ModifierError(ValueError):
     """A letter twice, or more precision than there is (`ppp`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Record):
     """What -e asked for. Names of the exclude_* and other flags are perf_event_attr's."""
 
     name: str

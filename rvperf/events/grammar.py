@@ -14,10 +14,10 @@ once as a whole before it reads its parts; `Mark` tokens below stand for that fi
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
+from isa.record import Record, replace
 from rvperf.events import table
 from rvperf.events.event import MODIFIERS, Event, ModifierError
 
@@ -30,8 +30,7 @@ class EventSyntaxError(ValueError):
         self.text, self.column, self.message, self.detail = text, column, message, detail
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Record):
     kind: str
     """symbol, cache, part, raw, modifiers, number, name, mem, mark, space, end, other, or, for
     punctuation, the character itself."""
@@ -44,32 +43,36 @@ OPERATION_NAMES = {name: i for i, names in enumerate(table.OPERATIONS) for name 
 RESULT_NAMES = {name: i for i, names in enumerate(table.RESULTS) for name in names}
 
 
-def one_of(words):
-    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+def one_of(words) -> Callable[[str, int], int]:
+    """A function that gives the length of the longest of `words` at a place of a text, or 0."""
+    longest_first = sorted(words, key=len, reverse=True)
+    return lambda text, at: next(
+        (len(word) for word in longest_first if text.startswith(word, at)), 0
+    )
+
+
+def pattern(expression: str) -> Callable[[str, int], int]:
+    """A function that gives the length of what a regular expression matches there, or 0."""
+    match = re.compile(expression).match
+    return lambda text, at: found.end() - at if (found := match(text, at)) else 0
 
 
 # The longest match wins; of equal ones, the first.
 WORDS = [
-    (kind, re.compile(pattern))
-    for kind, pattern in (
-        ("symbol", one_of(table.SYMBOLS)),
-        ("cache", one_of(CACHE_NAMES)),
-        ("part", one_of({**OPERATION_NAMES, **RESULT_NAMES})),
-        ("mem", "mem:"),
-        ("raw", "r(0x)?[0-9a-fA-F]+"),
-        ("modifiers", f"[{MODIFIERS}]+"),
-        ("number", "0x[0-9a-fA-F]+|[0-9]+"),
-        ("name", r"[a-zA-Z_*?\[\]][a-zA-Z0-9_*?.\[\]!]*"),
-        ("space", r"\s+"),
-    )
+    ("symbol", one_of(table.SYMBOLS)),
+    ("cache", one_of(CACHE_NAMES)),
+    ("part", one_of({**OPERATION_NAMES, **RESULT_NAMES})),
+    ("mem", one_of(("mem:",))),
+    ("raw", pattern("r(0x)?[0-9a-fA-F]+")),
+    ("modifiers", pattern(f"[{MODIFIERS}]+")),
+    ("number", pattern("0x[0-9a-fA-F]+|[0-9]+")),
+    ("name", pattern(r"[a-zA-Z_*?\[\]][a-zA-Z0-9_*?.\[\]!]*")),
+    ("space", pattern(r"\s+")),
 ]
 TERM_WORDS = [
-    (kind, re.compile(pattern))
-    for kind, pattern in (
-        ("number", "0x[0-9a-fA-F]+|[0-9]+"),
-        ("name", r"[a-zA-Z_*?\[\]][a-zA-Z0-9_*?.\[\]!:-]*"),
-        ("space", r"\s+"),
-    )
+    ("number", pattern("0x[0-9a-fA-F]+|[0-9]+")),
+    ("name", pattern(r"[a-zA-Z_*?\[\]][a-zA-Z0-9_*?.\[\]!:-]*")),
+    ("space", pattern(r"\s+")),
 ]
 PUNCTUATION = "{}:,/=-"
 
@@ -83,11 +86,11 @@ def longest(words, text, at) -> tuple[str, str]:
     if found in PUNCTUATION:
         kind = found
     length = 0
-    for candidate, pattern in words:
-        match = pattern.match(text, at)
-        if match and match.end() - at > length:
-            length = match.end() - at
-            kind, found = candidate, match.group()
+    for candidate, length_of in words:
+        reach = length_of(text, at)
+        if reach > length:
+            length = reach
+            kind, found = candidate, text[at : at + reach]
     return kind, found
 
 

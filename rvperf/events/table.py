@@ -6,13 +6,12 @@ key by which a session finds what to count. A row without a source is an event t
 that nothing counts yet; perf calls such an event `<not supported>`.
 """
 
-from dataclasses import dataclass
+from isa.record import Record
 
 HARDWARE, SOFTWARE, TRACEPOINT, HW_CACHE, RAW, BREAKPOINT = range(6)  # perf_type_id
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Record):
     """An event. `doc` is a sentence on what it counts here; perf shows value * scale in `unit`."""
 
     symbol: str

@@ -7,14 +7,15 @@ that it shares with native code, and those whose change it must hear of.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
 
 from isa.causes import Interrupt
 from isa.csr import always
 from isa.csrs import CSR_NUMBERS, CSRS
 from isa.modes import Mode
+from isa.record import Record
 from rvperf.machine.traps import Trap
 
+TYPE_CHECKING = False  # as `typing` has it, whose import isn't free
 if TYPE_CHECKING:
     from rvperf.machine.hart import Hart
 
@@ -44,7 +45,7 @@ STANDS_STILL = {
 }
 
 
-class Elsewhere(NamedTuple):
+class Elsewhere(Record):
     """How a CSR that isn't just a word of the file is read, and written with a legal value."""
 
     get: Callable[[CsrFile], int]
@@ -191,4 +192,13 @@ PLAIN = {
         if csr.mode <= mode and csr.visible is always and not csr.view and number not in ELSEWHERE
     )
     for mode in Mode
+}
+# And what may be written there with no further consequence: the bits that change.
+PLAIN_WRITES = {
+    mode: {
+        number: CSRS[number].write_mask
+        for number in plain
+        if CSRS[number].takes_anything and not CSRS[number].read_only
+    }
+    for mode, plain in PLAIN.items()
 }

@@ -12,7 +12,7 @@ from isa.csrs import CSR_NUMBERS
 from isa.modes import M, Mode, S, U
 from isa.num import Num, Truth, number
 from isa.routing import FRAMES, INTERRUPT, handler, pending, route
-from rvperf.machine.csrs import PLAIN, CsrFile, bits_of, place_of
+from rvperf.machine.csrs import PLAIN, PLAIN_WRITES, CsrFile, bits_of, place_of
 from rvperf.machine.ram import Ram
 from rvperf.machine.state import HART, Block
 from rvperf.machine.timing import (
@@ -30,12 +30,16 @@ NO_RESERVATION = MASK
 MSTATUS = CSR_NUMBERS["mstatus"]
 MIE, MIP = CSR_NUMBERS["mie"], CSR_NUMBERS["mip"]
 MEDELEG, MIDELEG = CSR_NUMBERS["medeleg"], CSR_NUMBERS["mideleg"]
-FCSR = CSR_NUMBERS["fcsr"]
+FCSR, STIMECMP = CSR_NUMBERS["fcsr"], CSR_NUMBERS["stimecmp"]
+NEVER = MASK  # in stimecmp
 SUM, MXR, MPRV = (bits_of("mstatus", name) for name in ("SUM", "MXR", "MPRV"))
 MPP, MPP_AT, FS = bits_of("mstatus", "MPP"), place_of("mstatus", "MPP"), bits_of("mstatus", "FS")
 SATP_MODE, SATP_PPN = place_of("satp", "MODE"), bits_of("satp", "PPN")
 # The CSRs of a mode's trap frame: epc, cause, tval, tvec.
-FRAME_CSRS = {to: tuple(CSR_NUMBERS[name] for name in frame[:4]) for to, frame in FRAMES.items()}
+FRAME_CSRS = {
+    to: tuple(CSR_NUMBERS[name] for name in (frame.epc, frame.cause, frame.tval, frame.tvec))
+    for to, frame in FRAMES.items()
+}
 FRM_RMM = 4
 # A kernel's calls and returns ask for the same few again and again.
 enter, leave = lru_cache(64)(routing.enter), lru_cache(64)(routing.leave)
@@ -54,7 +58,9 @@ PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = (1 << n for n in range(
 NEEDS = {"r": PTE_R | PTE_A, "w": PTE_W | PTE_A | PTE_D, "x": PTE_X | PTE_A}
 SOURCES = ("instructions", "cycles", "branches", "branch-misses", "loads", "stores")
 
-RESERVATION, MODE, ACCESS = (HART[name] // 8 for name in ("reservation", "mode", "access"))
+RESERVATION, MODE, ACCESS, SATP = (
+    HART[name] // 8 for name in ("reservation", "mode", "access", "satp")
+)
 INSTRUCTIONS, EXTRA_CYCLES, BRANCHES, BRANCH_MISSES, LOADS, STORES = PENDING = tuple(
     HART[name] // 8
     for name in ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
@@ -144,6 +150,12 @@ class Hart:
     def mode(self, mode: int) -> None:
         self._words[MODE] = mode
         self._translations = self._walked[mode, self._words[ACCESS]]
+
+    @property
+    def context(self) -> tuple[int, int, int]:
+        """What translations depend on beside the tables: mode, satp and access."""
+        words = self._words
+        return words[MODE], words[SATP], words[ACCESS]
 
     @property
     def reservation(self) -> int | None:
@@ -244,6 +256,11 @@ class Hart:
 
     def write_csr(self, number: int, value: int) -> None:
         """Write as an instruction of the current mode would; illegal fields keep legal values."""
+        mask = PLAIN_WRITES[self._words[MODE]].get(number)
+        if mask is not None:
+            words = self.csrs.words
+            words[number] = words[number] & ~mask | value & mask
+            return
         self.csrs.permit(number, self._words[MODE], write=True)
         self.csrs.write(number, value)
 
@@ -311,6 +328,8 @@ class Hart:
     def pending_interrupt(self) -> Interrupt | None:
         """The interrupt that would be taken now: pending, enabled, and of the highest priority."""
         words = self.csrs.words
+        if not words[MIP] and words[STIMECMP] == NEVER:
+            return None  # nothing can be pending: the usual case, found quickly
         mip = self.csrs.value(MIP)
         return pending(self._words[MODE], self.mstatus, mip, words[MIE], words[MIDELEG])
 

@@ -7,6 +7,8 @@ class Trap(Exception):
     """The instruction at pc did not complete: `cause` as in mcause/scause, `tval` as in mtval."""
 
     def __init__(self, cause: int, tval: int = 0):
-        super().__init__(f"cause {cause}, tval {tval:#x}")
         self.cause = cause
         self.tval = tval
+
+    def __str__(self):
+        return f"cause {self.cause}, tval {self.tval:#x}"

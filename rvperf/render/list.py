@@ -1,7 +1,6 @@
 """`perf list` in perf's layout: a line an event, or their bare names."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
 TAGS = {
     "hw": "Hardware event",
@@ -12,17 +11,11 @@ TAGS = {
 }
 
 
-class Listed(Protocol):
-    """An event as this page needs it; `names` begins with perf's own symbol."""
+def lines(rows: Iterable, described: bool = False) -> str:
+    """perf's line for each event; with its description below, where perf puts one.
 
-    kind: str
-    symbol: str
-    names: tuple[str, ...]
-    doc: str
-
-
-def lines(rows: Iterable[Listed], described: bool = False) -> str:
-    """perf's line for each event; with its description below, where perf puts one."""
+    A row is any object with `kind`, `names` (perf's own symbol first), `symbol` and `doc`.
+    """
     return "".join(
         f"  {' OR '.join(row.names):<50} [{TAGS[row.kind]}]\n"
         + (f"       [{row.doc}]\n" if described else "")
@@ -30,6 +23,6 @@ def lines(rows: Iterable[Listed], described: bool = False) -> str:
     )
 
 
-def names(rows: Iterable[Listed]) -> str:
+def names(rows: Iterable) -> str:
     """--raw-dump: the names alone on one line, aliases dropped, for shell completion."""
     return "".join(f"{row.symbol} " for row in rows)

@@ -5,13 +5,12 @@ relates counts of equal context only (instructions:u to cycles:u).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from isa.record import Record
 from rvperf.results import Count, StatResult
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Record):
     """`text` is the number as perf shows it in text, None if it can't be computed (then only JSON
     names the unit); `grade` is 0 for good to 3 for alarming, and colours it on a terminal."""
 

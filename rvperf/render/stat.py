@@ -3,7 +3,6 @@
 Widths and words are perf's; tests compare them with perf's own output.
 """
 
-import json
 import math
 from collections.abc import Callable
 
@@ -139,6 +138,8 @@ def csv_value(count: Count) -> str:
 
 def json_lines(result: StatResult) -> str:
     """An object per line and count. perf writes the value as text, with six decimals."""
+    import json
+
     lines = []
     for count, metric in zip(result.counts, metrics(result), strict=True):
         value = f"{count.value * count.scale:f}" if count.counted else csv_value(count)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
 
+from isa.record import Record
 from rvperf.engine.reference import Reference
 from rvperf.events import Event
 from rvperf.machine.hart import Hart, M, S, U
@@ -43,8 +43,7 @@ class SessionError(Exception):
         self.exit_code = exit_code
 
 
-@dataclass(frozen=True)
-class StatRequest:
+class StatRequest(Record):
     """One run of `perf stat`: the program with its arguments, and what to count.
 
     `timeout_ns` is emulated time after which the program gets SIGTERM.
@@ -137,6 +136,7 @@ class Machine:
         hart, kernel, engine = self.hart, self.kernel, self.engine
         if self.request.timeout_ns is not None:
             kernel.interrupt_at(self.request.timeout_ns, signal.SIGTERM)
+        words = hart.csrs.words
         while not kernel.finished:
             if hart.mode == S:
                 kernel.trap()
@@ -144,7 +144,7 @@ class Machine:
             if hart.interrupt():
                 continue
             budget = LOOK_UP
-            timer = hart.csr_value(STIMECMP)
+            timer = words[STIMECMP]
             if timer != NEVER:
                 budget = min(budget, self._instructions_until(timer * CYCLES_A_TICK))
             try:

@@ -3,10 +3,10 @@
 import csv as csv_module
 import json
 import re
-from dataclasses import replace
 
 import pytest
 
+from isa.record import replace
 from rvperf.render import stat as render
 from rvperf.results import Count, Exit, StatResult
 from tests.oracles import perf

@@ -16,11 +16,11 @@ import sys
 import time
 from array import array
 from collections import deque
-from dataclasses import dataclass
 from errno import ENOSYS
 from types import GeneratorType
 
 from isa.csrs import CSR_NUMBERS
+from isa.record import Record
 
 from . import costs, execution, files, procfs, signals
 from .elf import LoadError
@@ -107,8 +107,7 @@ LIMITS = {
 }
 
 
-@dataclass(frozen=True)
-class Exit:
+class Exit(Record):
     """How the program ended: an exit code, or the signal that killed it."""
 
     code: int = 0

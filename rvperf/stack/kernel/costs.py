@@ -4,11 +4,10 @@ Every figure is an assumption of ours, of the order that Linux shows on small in
 was taken from a machine. `symbol` is the Linux function under which the work appears in samples.
 """
 
-from dataclasses import dataclass
+from isa.record import Record
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(Record):
     """Instructions and cycles of one piece of kernel work, and per byte that it moves."""
 
     symbol: str

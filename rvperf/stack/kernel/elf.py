@@ -5,8 +5,9 @@ in fs/binfmt_elf.c.
 """
 
 import struct
-from dataclasses import dataclass
 from errno import ENOEXEC, ENOMEM
+
+from isa.record import Record
 
 from .frames import PAGE
 from .memory import PROT_EXEC, PROT_READ, PROT_WRITE, USER_END
@@ -34,8 +35,7 @@ class LoadError(Exception):
         self.message, self.errno = message, errno
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(Record):
     """A PT_LOAD: `file_size` bytes of the file at `offset`, then zeros up to `size`."""
 
     address: int
@@ -45,8 +45,7 @@ class Segment:
     prot: int
 
 
-@dataclass(frozen=True)
-class Elf:
+class Elf(Record):
     """A program as its headers declare it."""
 
     relocatable: bool

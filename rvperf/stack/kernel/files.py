@@ -11,7 +11,6 @@ import select
 import stat
 import struct
 from collections import deque
-from dataclasses import dataclass
 from errno import (
     EBADF,
     EINVAL,
@@ -23,6 +22,8 @@ from errno import (
     EPIPE,
     ESPIPE,
 )
+
+from isa.record import Record
 
 O_ACCMODE, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_NOCTTY, O_TRUNC, O_APPEND = (
     3, 1, 2, 0o100, 0o200, 0o400, 0o1000, 0o2000,
@@ -39,8 +40,7 @@ TCGETS, TIOCGWINSZ, FIONREAD = 0x5401, 0x5413, 0x541B
 IN, OUT, ERR, HUP = 1, 4, 8, 16
 
 
-@dataclass
-class Status:
+class Status(Record, mutable=True):
     """What stat(2) tells of a file that isn't the host's; times are emulated nanoseconds."""
 
     st_mode: int

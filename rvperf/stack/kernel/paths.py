@@ -8,15 +8,15 @@ links never leave the sysroot while inside it, and what is opened in the end has
 
 import os
 import stat
-from dataclasses import dataclass
 from errno import EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
+
+from isa.record import Record
 
 SYNTHETIC = ("proc", "dev", "sys")
 MAX_LINKS = 40  # include/linux/namei.h, MAXSYMLINKS
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Record):
     """A resolved path."""
 
     host: str  # absolute and free of links; "" if synthetic

@@ -5,8 +5,9 @@ the two instructions that the kernel maps for them, as it does in the vDSO.
 """
 
 import struct
-from dataclasses import dataclass
 from errno import EINTR
+
+from isa.record import Record
 
 from . import costs
 from .tasks import DEAD, RUNNABLE, STOPPED
@@ -35,8 +36,7 @@ FRAME_SIZE = UCONTEXT + 960
 SIGRETURN_CODE = struct.pack("<II", 0x08B00893, 0x00000073)  # li a7, 139; ecall
 
 
-@dataclass(frozen=True)
-class SigInfo:
+class SigInfo(Record):
     """A signal on its way, with what siginfo_t tells about it."""
 
     signal: int

@@ -2,8 +2,9 @@
 
 from array import array
 from collections import deque
-from dataclasses import dataclass, field
 from errno import EBADF, EMFILE
+
+from isa.record import Record
 
 FIRST_PID = 1000
 PARENT_PID = 999  # who started the first process: never seen running
@@ -30,8 +31,7 @@ class Restart(Exception):
         self.allowed = allowed  # true if SA_RESTART may begin it again
 
 
-@dataclass
-class Wait:
+class Wait(Record, mutable=True):
     """What a sleeping system call waits for: the first of these. A handler that may sleep is a
     generator that yields one of these, and looks again when it is resumed."""
 
@@ -104,8 +104,7 @@ class Descriptors:
                 self.close(number)
 
 
-@dataclass
-class Where:
+class Where(Record, mutable=True):
     """Working directory and umask (fs_struct), shared by threads."""
 
     cwd: object
@@ -115,8 +114,7 @@ class Where:
         return Where(self.cwd, self.umask)
 
 
-@dataclass
-class Action:
+class Action(Record, mutable=True):
     """What sigaction(2) has set for one signal."""
 
     handler: int = 0  # SIG_DFL
@@ -154,35 +152,28 @@ class Process:
         return self.threads[0] if self.threads else None
 
 
-@dataclass(eq=False)
 class Task:
     """A thread. While it runs its registers are the hart's; otherwise they are here."""
 
-    kernel: object
-    tid: int
-    process: Process
-    memory: object
-    descriptors: Descriptors
-    where: Where
-    name: str = ""
-    state: str = RUNNABLE
-    x: array = field(default_factory=lambda: array("Q", bytes(256)))
-    f: array = field(default_factory=lambda: array("Q", bytes(256)))
-    fcsr: int = 0
-    pc: int = 0
-    mask: int = 0
-    saved_mask: int | None = None  # what to return to after sigsuspend, ppoll, pselect6
-    pending: deque = field(default_factory=deque)
-    notify: bool = False  # a signal may have to be delivered
-    alt_stack: tuple = (0, 0, 2)  # address, size, SS_DISABLE
-    clear_child_tid: int = 0
-    robust_list: int = 0
-    sleep: object = None  # the generator of the system call that it sleeps in
-    wait: Wait | None = None
-    call: object = None  # the system call that it is in
-    argument: int = 0  # that call's first argument, to begin it again
-    in_call: bool = False
-    exit_code: int = 0
-    vfork_done: bool = True
-    user_ns: int = 0
-    system_ns: int = 0
+    def __init__(self, kernel, tid, process, memory, descriptors, where, name=""):
+        self.kernel, self.tid, self.process = kernel, tid, process
+        self.memory, self.descriptors, self.where = memory, descriptors, where
+        self.name = name
+        self.state = RUNNABLE
+        self.x = array("Q", bytes(256))
+        self.f = array("Q", bytes(256))
+        self.fcsr = self.pc = 0
+        self.mask = 0
+        self.saved_mask = None  # what to return to after sigsuspend, ppoll, pselect6
+        self.pending = deque()
+        self.notify = False  # a signal may have to be delivered
+        self.alt_stack = (0, 0, 2)  # address, size, SS_DISABLE
+        self.clear_child_tid = self.robust_list = 0
+        self.sleep = None  # the generator of the system call that it sleeps in
+        self.wait = None
+        self.call = None  # the system call that it is in
+        self.argument = 0  # that call's first argument, to begin it again
+        self.in_call = False
+        self.exit_code = 0
+        self.vfork_done = True
+        self.user_ns = self.system_ns = 0

@@ -9,7 +9,7 @@ The result goes to a0; an OSError becomes its negated number. A handler that may
 generator: see tasks.Wait.
 """
 
-from dataclasses import dataclass
+from isa.record import Record
 
 from .. import costs
 
@@ -26,8 +26,7 @@ class Long(int):
     """A C long: all 64 bits, signed."""
 
 
-@dataclass(frozen=True)
-class SystemCall:
+class SystemCall(Record):
     """One row of the table."""
 
     number: int
