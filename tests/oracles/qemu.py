@@ -21,7 +21,7 @@ from tests.oracles import CACHE
 
 QEMU = "qemu-riscv64"
 SOURCE = Path(__file__).with_name("count.c")
-FIELDS = ("all", "branch", "jump", "load", "store", "amo", "lr", "sc", "ecall")
+FIELDS = ("all", "branch", "jump", "load", "store", "amo", "lr", "sc", "ecall", "unprobed")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Counts(Run):
-    """How a program ended and what it executed. An AMO loads and stores; lr loads, sc stores."""
+    """How a program ended and what it executed. An AMO loads and stores; lr loads, sc stores.
+
+    `unprobed` are the calls of riscv_hwprobe that this QEMU did not know.
+    """
 
     instructions: int
     branches: int = 0
@@ -44,6 +47,7 @@ class Counts(Run):
     stores: int = 0
     atomics: int = 0
     ecalls: int = 0
+    unprobed: int = 0
 
 
 def missing() -> str | None:
@@ -88,7 +92,7 @@ def plugin() -> Path:
 
 def located(program: str, sysroot: str | Path | None) -> str:
     """The file of a program: as named, or found in the sysroot."""
-    if sysroot is None:
+    if sysroot is None or program.startswith(f"{sysroot}/"):
         return program
     if program.startswith("/"):
         return f"{sysroot}{program}"
@@ -146,4 +150,5 @@ def count(argv: Sequence[str], *, classes: bool = True, **how) -> Counts:
         stores=n["store"] + n["sc"] + n["amo"],
         atomics=n["amo"] + n["lr"] + n["sc"],
         ecalls=n["ecall"],
+        unprobed=n["unprobed"],
     )
