@@ -131,30 +131,22 @@ class Machine:
 
     def _interrupted(self, number, frame) -> None:
         self.interrupts += 1
+        self.kernel.interrupt(signal.SIGINT if self.interrupts == 1 else signal.SIGKILL)
 
     def _loop(self) -> None:
         hart, kernel, engine = self.hart, self.kernel, self.engine
-        timeout = self.request.timeout_ns
-        delivered = 0
+        if self.request.timeout_ns is not None:
+            kernel.interrupt_at(self.request.timeout_ns, signal.SIGTERM)
         while not kernel.finished:
             if hart.mode == S:
                 kernel.trap()
                 continue
-            if self.interrupts > delivered:
-                delivered += 1
-                kernel.interrupt(signal.SIGINT if delivered == 1 else signal.SIGKILL)
-                continue
-            if timeout is not None and hart.cycles >= timeout:
-                timeout = None
-                kernel.interrupt(signal.SIGTERM)
-                continue
-            budget = LOOK_UP
             if hart.interrupt():
                 continue
+            budget = LOOK_UP
             timer = hart.csr_value(STIMECMP)
-            for deadline in (timeout, timer * CYCLES_A_TICK if timer != NEVER else None):
-                if deadline is not None:
-                    budget = min(budget, self._instructions_until(deadline))
+            if timer != NEVER:
+                budget = min(budget, self._instructions_until(timer * CYCLES_A_TICK))
             try:
                 engine.run(budget)
             except Trap as trap:

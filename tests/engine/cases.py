@@ -181,8 +181,12 @@ def case_of(random: Random, spelled: Insn, index: int) -> Case:
             x[at] = integer(random)
         if name in ("fs1", "fs2", "fs3"):
             f[at] = f_register(random, format_of(insn))
-    if insn.kind == "fp-fma" and random.random() < 0.4:
+    if insn.kind in ("fp-multiply", "fp-fma", "fp-divide") and random.random() < 0.25:
+        _reach_the_limits(random, insn, operands, f)
+    elif insn.kind == "fp-fma" and random.random() < 0.4:
         _cancel(random, insn, operands, f)
+    elif insn.kind == "fp-fma" and random.random() < 0.1:
+        _multiply_infinity_by_zero(random, insn, operands, f)
     code, steps = word.to_bytes(decoded.length, "little"), 1
     case = Case(index, code, steps, x, f, 0, BACKGROUND_MEMORY)
     if insn.kind in MEMORY_KINDS:
@@ -207,7 +211,44 @@ def _cancel(random: Random, insn: Insn, operands: dict[str, int], f: list[int]) 
     a, b = f[operands["fs1"]] & keep, f[operands["fs2"]] & keep
     product, _ = softfloat.mul(fmt, a, b, softfloat.RNE)
     product ^= random.choice((0, 1, 2)) | random.getrandbits(1) << (fmt - 1)
-    f[operands["fs3"]] = product | (MASK ^ keep)
+    _put(f, operands["fs3"], fmt, product)
+
+
+def _reach_the_limits(random: Random, insn: Insn, operands: dict[str, int], f: list[int]) -> None:
+    """Let the product or quotient lie about the smallest normal, the smallest, or the largest."""
+    fmt = format_of(insn)
+    form = softfloat.FORMATS[fmt]
+    ones = (1 << (form.precision - 1)) - 1
+    fractions = (0, 1, 2, ones, ones - 1, ones >> 1, random.getrandbits(form.precision - 1))
+    aim = random.choice((1 - form.bias, 1 - form.bias, form.quantum, form.bias))
+    aim += random.choice((-2, -1, -1, 0, 1))
+    first = random.randint(-20, 20)
+    second = first - aim if insn.kind == "fp-divide" else aim - first
+    for name, exponent in (("fs1", first), ("fs2", second), ("fs3", -form.bias)):
+        if name in operands:
+            biased = min(max(exponent + form.bias, 0), 2 * form.bias)
+            bits = biased << (form.precision - 1) | random.choice(fractions)
+            if name == "fs3" and random.random() < 0.5:
+                bits = random.choice((0, 1))
+            _put(f, operands[name], fmt, bits | random.getrandbits(1) << (fmt - 1))
+
+
+def _multiply_infinity_by_zero(
+    random: Random, insn: Insn, operands: dict[str, int], f: list[int]
+) -> None:
+    """Invalid whatever is added, be it a NaN."""
+    fmt = format_of(insn)
+    infinity, quiet = softfloat.FORMATS[fmt].infinity, softfloat.FORMATS[fmt].nan
+    factors = [infinity, 0]
+    random.shuffle(factors)
+    addend = random.choice((quiet, quiet | 1, infinity | 1, infinity, 0))
+    for name, bits in zip(("fs1", "fs2", "fs3"), (*factors, addend), strict=True):
+        _put(f, operands[name], fmt, bits)
+
+
+def _put(f: list[int], at: int, fmt: int, bits: int) -> None:
+    """Let an f register hold a number, boxed if it is a single."""
+    f[at] = bits | (MASK ^ (1 << fmt) - 1)
 
 
 def how_many(insn: Insn) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from functools import cache
 from random import Random
 
 import pytest
@@ -59,10 +60,16 @@ def absent(reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session")
+def machine_of():
+    """A hart and an engine, by the engine's name; one of each."""
+    return cache(Machine)
+
+
 @pytest.fixture(scope="session", params=list(ENGINES))
-def machine(request) -> Machine:
+def machine(request, machine_of) -> Machine:
     """Each engine with a hart of its own."""
-    return Machine(request.param)
+    return machine_of(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from isa.ext import RV64GC
 from tests.engine import oracles
+from tests.engine.cases import MEMORY, STATES_AT, Case, f_register, integer
+from tests.engine.conftest import ENGINES
+
+DATA = STATES_AT + (48 << 20)  # beyond the cases
 
 NAMES = [insn.name for insn in RV64GC.insns]
 FOR_QEMU = [
@@ -59,4 +65,28 @@ def test_is_what_unicorn_makes_of_it(machine, cases, unicorn, name):
             continue
         if difference := differences(case, machine.run(case), unicorn.run(case)):
             wrong.append(difference)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_engines_agree_on_any_word(machine_of):
+    random = Random("any word")
+    machines = [machine_of(name) for name in ENGINES]
+    wrong = []
+    for index in range(4000):
+        insn = random.choice(RV64GC.insns)
+        word = random.getrandbits(8 * insn.length)
+        if index % 4:
+            word = insn.match | word & ~insn.mask
+        decoded = RV64GC.decode(word)
+        if decoded and not decoded.insn.native:
+            continue  # executed by the same code, and may leave the mode
+        code = word.to_bytes(4, "little")
+        x = [random.choice((integer(random), DATA + random.randrange(4096))) for _ in range(32)]
+        x[0] = 0
+        f = [f_register(random, random.choice((32, 64))) for _ in range(32)]
+        case = Case(index, code, 1, x, f, random.getrandbits(8), bytes(MEMORY))
+        first, *others = [machine.run(case) for machine in machines]
+        for other in others:
+            if difference := differences(case, other, first):
+                wrong.append(difference)
     assert not wrong, "\n".join(wrong)

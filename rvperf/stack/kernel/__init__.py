@@ -5,8 +5,10 @@ does to the hart goes through CSRs, registers and page tables in RAM; the time t
 charged (costs.py).
 """
 
+import fcntl
 import os
 import random
+import resource
 import select
 import stat
 import struct
@@ -69,6 +71,7 @@ TIMER = INTERRUPT | 5
 ILLEGAL, BREAKPOINT, USER_CALL = 2, 3, 8
 PAGE_FAULTS = {12: PROT_EXEC, 13: PROT_READ, 15: PROT_WRITE}
 NEVER = (1 << 64) - 1
+FOREVER = 1 << 61  # 73 years: nobody means such a deadline
 MASK64 = (1 << 64) - 1
 
 TEXT = 0xFFFFFFFF80000000  # where Linux has its own code
@@ -111,6 +114,21 @@ class Exit:
     signal: int = 0
 
 
+def allow_open_files():
+    """Lets us hold a host descriptor for every file that a guest opens or maps."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):
+        pass
+
+
+def start_of_time(env):
+    """When the machine is switched on: SOURCE_DATE_EPOCH, or a fixed time."""
+    given = env.get("SOURCE_DATE_EPOCH", "")
+    return int(given) if given.isdecimal() and len(given) < 12 else DEFAULT_EPOCH
+
+
 class Kernel:
     """One Linux, with one program started in it.
 
@@ -134,9 +152,10 @@ class Kernel:
     ):
         self.hart = hart
         self.verbose = verbose
+        allow_open_files()
         self.frames = Frames(hart.ram, RESERVED)
         self.cache = PageCache(self.frames)
-        self.epoch = DEFAULT_EPOCH if epoch is None else epoch
+        self.epoch = start_of_time(env) if epoch is None else epoch
         self.uid, self.gid = os.getuid(), os.getgid()
         self.random = random.Random("rvperf").randbytes
         self.counts = dict.fromkeys(
@@ -167,6 +186,7 @@ class Kernel:
         self.exit = None
         self.unknown = set()
         self.arrived = deque()  # signals from outside that nobody has been told of
+        self.outside = None  # (when, signal) of one that is still to come
         self.pipes = 0
         self.futexes = {}
         self.ready = deque()
@@ -212,12 +232,9 @@ class Kernel:
     def inherit(self, host):
         """The open file behind a descriptor of the command's own; None if it is closed."""
         try:
-            flags = os.get_inheritable(host) and os.fstat(host).st_mode
             mode = os.fstat(host).st_mode
         except OSError:
             return None
-        import fcntl
-
         flags = fcntl.fcntl(host, fcntl.F_GETFL)
         if stat.S_ISREG(mode):
             try:
@@ -260,30 +277,48 @@ class Kernel:
         cause = hart.read_csr(SCAUSE)
         task.pc = hart.read_csr(SEPC)
         try:
-            if cause == USER_CALL:
-                self.charge(costs.TRAP)
-                self.system_call(task)
-            elif cause in PAGE_FAULTS:
-                self.charge(costs.PAGE_FAULT)
-                self.page_fault(task, PAGE_FAULTS[cause], hart.read_csr(STVAL))
-            elif cause == TIMER:
-                self.charge(costs.INTERRUPT)
-                self.resched = True
-            else:
-                self.charge(costs.TRAP)
-                self.exception(task, cause, hart.read_csr(STVAL))
+            self.answer(task, cause)
         except OutOfMemory:
-            print("rvperf: out of guest memory", file=sys.stderr)
-            task.process.killed_by = (0, signals.SIGKILL)
-            task.notify = True
+            self.kill_for_memory()
+        if self.finished:
+            return
+        self.leave()
+
+    def answer(self, task, cause):
+        """Does what a trap asks for, and lets somebody be ready to go on."""
+        hart = self.hart
+        if cause == USER_CALL:
+            self.charge(costs.TRAP)
+            self.system_call(task)
+        elif cause in PAGE_FAULTS:
+            self.charge(costs.PAGE_FAULT)
+            self.page_fault(task, PAGE_FAULTS[cause], hart.read_csr(STVAL))
+        elif cause == TIMER:
+            self.charge(costs.INTERRUPT)
+            self.resched = True
+        else:
+            self.charge(costs.TRAP)
+            self.exception(task, cause, hart.read_csr(STVAL))
         if self.arrived:
             self.receive()
         if self.sleepers:
             self.wake_sleepers()
         if task.state != RUNNABLE or task.notify or self.resched:
             self.schedule()
-        if not self.finished:
-            self.leave()
+
+    def kill_for_memory(self):
+        """Ends whoever asked for the frame that there isn't, as the OOM killer does."""
+        print("rvperf: the guest's memory is used up: its program is killed", file=sys.stderr)
+        while True:
+            process = self.current.process
+            if process.exit is None:
+                process.killed_by = None
+                self.exit_process(process, 0, signals.SIGKILL)
+            try:
+                self.schedule()
+                return
+            except OutOfMemory:
+                continue
 
     def leave(self):
         """Returns to the current task in user mode."""
@@ -506,7 +541,7 @@ class Kernel:
 
     def next_deadline(self):
         """When the next timeout or timer falls due, in nanoseconds; None if there is none."""
-        soonest = None
+        soonest = self.outside[0] if self.outside else None
         for task in self.sleepers:
             due = task.wait.deadline
             if due is not None and (soonest is None or due < soonest):
@@ -518,10 +553,12 @@ class Kernel:
             for timer in process.posix_timers.values():
                 if timer.deadline and (soonest is None or timer.deadline < soonest):
                     soonest = timer.deadline
-        return soonest
+        return soonest if soonest is not None and soonest < FOREVER else None
 
     def has_timers(self):
-        """True if any process has a timer running."""
+        """True if any process has a timer running, or a signal from outside is to come."""
+        if self.outside:
+            return True
         for process in self.processes.values():
             if process.timers or process.posix_timers:
                 return True
@@ -529,6 +566,9 @@ class Kernel:
 
     def fire_timers(self):
         """Sends the signals of timers that have fallen due."""
+        if self.outside and self.hart.cycles >= self.outside[0]:
+            self.arrived.append(self.outside[1])
+            self.outside = None
         for process in self.processes.values():
             if process.timers:
                 now = self.hart.cycles
@@ -548,7 +588,7 @@ class Kernel:
 
     def arm(self):
         """Sets the timer interrupt for the next thing that is due."""
-        due = self.next_deadline() if self.sleepers or self.has_timers() else None
+        due = self.next_deadline()
         if self.ready:
             now = self.hart.cycles
             if self.slice_end <= now:
@@ -672,6 +712,13 @@ class Kernel:
         has the timer interrupt fire if the hart is in user mode.
         """
         self.arrived.append(signal)
+        if self.hart.mode == USER:
+            self.armed = 0
+            self.hart.set_csr(STIMECMP, 0)
+
+    def interrupt_at(self, when, signal):
+        """A signal from outside at a time to come, in nanoseconds since boot."""
+        self.outside = (when, signal)
         if self.hart.mode == USER:
             self.armed = 0
             self.hart.set_csr(STIMECMP, 0)

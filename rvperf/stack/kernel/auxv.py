@@ -46,7 +46,8 @@ def build_stack(space, argv, env, name, entries, random_bytes, executable):
     start = (pointer - STACK_FIRST_SIZE) // PAGE * PAGE
     prot = PROT_READ | PROT_WRITE | (PROT_EXEC if executable else 0)
     space.map(start, USER_END - start, prot, name="[stack]", grows=True)
-    space.write(at, bytes(strings) + bytes(8))
+    with space.uncounted():
+        space.write(at, bytes(strings) + bytes(8))
     space.write(random_at, random_bytes)
     space.write(pointer, struct.pack(f"<{len(words)}Q", *words) + auxv)
     space.arguments = (at, arguments_end)

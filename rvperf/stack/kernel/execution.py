@@ -2,11 +2,11 @@
 
 import os
 import stat
-from errno import E2BIG, EACCES, ELOOP, ENOENT, ENOEXEC
+from errno import E2BIG, EACCES, ELOOP, ENOENT, ENOEXEC, ENOMEM
 
 from . import auxv, elf
 from .elf import LoadError
-from .frames import PAGE
+from .frames import PAGE, OutOfMemory
 from .memory import PROT_EXEC, PROT_READ, USER_END, AddressSpace
 from .paths import Paths, Place
 
@@ -194,6 +194,10 @@ def build(kernel, name, argv, env, cwd):
         pointer = auxv.build_stack(
             space, argv, env, os.fsencode(called), entries, random, program.executable_stack
         )
+    except OutOfMemory:
+        if space:
+            space.release()
+        raise LoadError(f"{name}: {os.strerror(ENOMEM)}", ENOMEM) from None
     except OSError as error:
         if space:
             space.release()

@@ -6,6 +6,7 @@ remembers where in RAM each last-level table lies.
 """
 
 from bisect import bisect_right
+from contextlib import contextmanager
 from errno import EACCES, EEXIST, EFAULT, EINVAL, ENOMEM
 from signal import SIGBUS, SIGSEGV
 
@@ -55,19 +56,20 @@ class Area:
         "offset",
         "name",
         "grows",
-        "private_pages",
+        "sealed",  # a shared view of a file that isn't open for writing
+        "private_pages",  # has frames of its own, which fork must share
     )
 
     def __init__(self, start, end, prot, shared=False, file=None, offset=0, name="", grows=False):
         self.start, self.end, self.prot, self.shared = start, end, prot, shared
         self.file, self.offset, self.name, self.grows = file, offset, name, grows
-        self.private_pages = False  # has frames of its own, which fork must share
+        self.sealed = self.private_pages = False
 
     def part(self, start, end):
         """The same area, cut to a range."""
         offset = self.offset + start - self.start if self.file is not None else 0
         made = Area(start, end, self.prot, self.shared, self.file, offset, self.name, self.grows)
-        made.private_pages = self.private_pages
+        made.sealed, made.private_pages = self.sealed, self.private_pages
         return made
 
     def joins(self, other):
@@ -79,6 +81,7 @@ class Area:
             and self.file is other.file
             and self.name == other.name
             and self.grows == other.grows
+            and self.sealed == other.sealed
             and (self.file is None or self.offset + self.end - self.start == other.offset)
         )
 
@@ -208,12 +211,15 @@ class AddressSpace:
             i -= 1
         raise OSError(ENOMEM, "no room in the address space")
 
-    def map(self, start, length, prot, shared=False, file=None, offset=0, name="", grows=False):
-        """Maps a range, in place of what was there. Raises OSError ENOMEM."""
+    def map(self, start, length, prot, **how):
+        """Maps a range, in place of what was there; `how` is as for Area. Raises OSError ENOMEM."""
         if len(self.areas) >= MAX_AREAS:
             raise OSError(ENOMEM, "too many areas")
         self.unmap(start, length)
-        self.insert(Area(start, start + length, prot, shared, file, offset, name, grows))
+        sealed = how.pop("sealed", False)
+        area = Area(start, start + length, prot, **how)
+        area.sealed = sealed
+        self.insert(area)
         return start
 
     def unmap(self, start, length):
@@ -235,7 +241,7 @@ class AddressSpace:
         for area in self.areas[low:high]:
             if area.start > at:
                 raise OSError(ENOMEM, "a hole in the range")
-            if prot & PROT_WRITE and area.shared and getattr(area.file, "sealed_for_writing", 0):
+            if prot & PROT_WRITE and area.sealed:
                 raise OSError(EACCES, "file not open for writing")
             at = area.end
         if at < end:
@@ -458,6 +464,13 @@ class AddressSpace:
         self.counts["minor-faults"] += 1
         pte = self.words[self.slot(va)]
         return (pte >> 10 << 12) - self.base + (va & 4095)
+
+    @contextmanager
+    def uncounted(self):
+        """Faults within are the kernel's own affair, as get_user_pages' are: not counted."""
+        before = dict(self.counts)
+        yield
+        self.counts.update(before)
 
     def read(self, va, count):
         """`count` bytes at an address. Raises OSError EFAULT."""

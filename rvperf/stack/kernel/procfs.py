@@ -199,7 +199,7 @@ def open_synthetic(task, place, flags):
 
 def reopen(task, file, flags):
     """Opening /proc/self/fd/N: the same file again, with a position of its own where it has one."""
-    if isinstance(file, files.HostFile):
+    if isinstance(file, files.HostFile) and file.place is not None:
         from .vfs import AT_FDCWD, open_path
 
         return open_path(task, AT_FDCWD, file.describe(), flags, 0)

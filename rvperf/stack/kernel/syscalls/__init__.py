@@ -9,7 +9,6 @@ The result goes to a0; an OSError becomes its negated number. A handler that may
 generator: see tasks.Wait.
 """
 
-import inspect
 from dataclasses import dataclass
 
 from .. import costs
@@ -47,13 +46,10 @@ def syscall(number, name=None):
 
     def register(handler):
         called = name or handler.__name__
-        parameters = list(inspect.signature(handler).parameters.values())[1:]
-        truncated = tuple(
-            (position, parameter.annotation)
-            for position, parameter in enumerate(parameters)
-            if parameter.annotation is not inspect.Parameter.empty
-        )
-        names = tuple(parameter.name for parameter in parameters)
+        code = handler.__code__
+        names = code.co_varnames[1 : code.co_argcount]
+        types = handler.__annotations__
+        truncated = tuple((at, types[word]) for at, word in enumerate(names) if word in types)
         TABLE[number] = SystemCall(number, called, handler, names, truncated, costs.of(called))
         return handler
 

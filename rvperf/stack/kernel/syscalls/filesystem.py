@@ -73,7 +73,7 @@ def status_at(task, dirfd, path, flags):
         if not flags & AT_EMPTY_PATH:
             raise OSError(ENOENT, "an empty path")
         if dirfd == AT_FDCWD:
-            return os.stat(task.where.cwd.host)
+            return status_of(task, task.where.cwd)
         return task.descriptors.get(dirfd).status()
     return status_of(task, resolve(task, dirfd, path, not flags & AT_SYMLINK_NOFOLLOW))
 
@@ -124,8 +124,9 @@ def readlinkat(task, dirfd: Int, pathname, buf, bufsiz: Int):
         raise OSError(EINVAL, "no room")
     path = path_argument(task, pathname)
     if not path:
-        file = task.descriptors.get(dirfd)
-        place = file.place
+        place = task.descriptors.get(dirfd).place
+        if place is None:
+            raise OSError(ENOENT, "not a link")
     else:
         place = resolve(task, dirfd, path, follow=False)
     if place.synthetic:
@@ -296,12 +297,6 @@ def renameat2(task, olddirfd: Int, oldpath, newdirfd: Int, newpath, flags: Uint)
         raise OSError(EEXIST, path)
     os.rename(source.host, target.host)
     return 0
-
-
-@syscall(38)
-def renameat(task, olddirfd: Int, oldpath, newdirfd: Int, newpath):
-    """Gives a file another name."""
-    return renameat2(task, olddirfd, oldpath, newdirfd, newpath, 0)
 
 
 @syscall(37)

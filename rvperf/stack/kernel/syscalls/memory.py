@@ -12,7 +12,7 @@ MAP_POPULATE, MAP_FIXED_NOREPLACE = 0x8000, 0x100000
 MREMAP_MAYMOVE, MREMAP_FIXED, MREMAP_DONTUNMAP = 1, 2, 4
 MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_DONTNEED_LOCKED = 4, 8, 9, 24
 MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
-PROT_KNOWN = 7
+PROT_KNOWN, PROT_GROWSDOWN = 7, 0x01000000
 
 
 @syscall(214)
@@ -69,9 +69,8 @@ def mmap(task, addr, length, prot: Uint, flags: Uint, fd: Int, offset):
         at = addr
     else:
         at = space.gap(length, addr)
-    if sealed:
-        file.sealed_for_writing = True
-    space.map(at, length, prot, shared, file, offset, grows=bool(flags & MAP_GROWSDOWN))
+    grows = bool(flags & MAP_GROWSDOWN)
+    space.map(at, length, prot, shared=shared, file=file, offset=offset, grows=grows, sealed=sealed)
     if flags & MAP_POPULATE and prot:
         populate(space, at, length, PROT_WRITE if prot & PROT_WRITE else PROT_READ)
     return at
@@ -79,13 +78,12 @@ def mmap(task, addr, length, prot: Uint, flags: Uint, fd: Int, offset):
 
 def populate(space, start, length, access):
     """Gives every page of a range its frame, without counting faults (mm_populate)."""
-    before = dict(space.counts)
-    try:
-        for va in range(start, start + length, PAGE):
-            space.locate(va, access)
-    except OSError:
-        pass
-    space.counts.update(before)
+    with space.uncounted():
+        try:
+            for va in range(start, start + length, PAGE):
+                space.locate(va, access)
+        except OSError:
+            pass
 
 
 @syscall(215)
@@ -105,8 +103,13 @@ def mprotect(task, addr, len, prot: Uint):
     length = check_range(addr, len)
     if not length:
         return 0
-    if prot & ~(PROT_KNOWN | 0x03000000):
+    if prot & ~(PROT_KNOWN | PROT_GROWSDOWN):
         raise OSError(EINVAL, "an unknown protection")
+    if prot & PROT_GROWSDOWN:
+        area = task.memory.find(addr)
+        if area is None or not area.grows:
+            raise OSError(EINVAL, "not a stack")
+        addr, length = area.start, addr + length - area.start
     task.memory.protect(addr, length, prot & PROT_KNOWN)
     return 0
 

@@ -59,7 +59,7 @@ def start_task(task, flags, stack, parent_tid, tls, child_tid, exit_signal):
     else:
         parent = task.process.parent if flags & CLONE_PARENT else task.process
         process = Process(tid, parent or task.process)
-        process.exit_signal = exit_signal
+        process.exit_signal = exit_signal if exit_signal <= 64 else 0
         process.group, process.session = task.process.group, task.process.session
         if flags & CLONE_SIGHAND:
             process.actions = task.process.actions

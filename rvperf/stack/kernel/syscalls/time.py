@@ -91,13 +91,13 @@ def nanosleep(task, rqtp, rmtp):
 
 def sleep_until(task, deadline, remain):
     """A generator that ends at a time, or by a signal with the rest told."""
-    while (now := task.kernel.now()) < deadline:
+    while task.kernel.now() < deadline:
         try:
             yield Wait(deadline=deadline, restart=False)
         except Interrupted:
             if remain:
                 try:
-                    store_timespec(task, remain, max(0, deadline - now))
+                    store_timespec(task, remain, max(0, deadline - task.kernel.now()))
                 except OSError:
                     return -EFAULT
             raise
