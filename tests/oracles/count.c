@@ -37,10 +37,11 @@ void qemu_plugin_register_vcpu_syscall_ret_cb(qemu_plugin_id_t, return_callback)
 #define EXPORT __attribute__((visibility("default")))
 EXPORT int qemu_plugin_version = 1;
 
-// ALL counts every instruction; the others up to ECALL are disjoint. UNPROBED counts the calls of
-// riscv_hwprobe that QEMU did not know. qemu.py names them in the same order.
-enum class { ALL, BRANCH, JUMP, LOAD, STORE, AMO, LR, SC, ECALL, UNPROBED, CLASSES };
-enum { riscv_hwprobe = 258, linux_ENOSYS = 38 };
+// ALL counts every instruction; the others up to ECALL are disjoint. UNPROBED and UNROBUST count
+// the calls of riscv_hwprobe and set_robust_list that QEMU did not know. qemu.py names them in the
+// same order.
+enum class { ALL, BRANCH, JUMP, LOAD, STORE, AMO, LR, SC, ECALL, UNPROBED, UNROBUST, CLASSES };
+enum { set_robust_list = 99, riscv_hwprobe = 258, linux_ENOSYS = 38 };
 static uint64_t *counts;
 static bool classes = true;
 
@@ -103,8 +104,10 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 static void returned(qemu_plugin_id_t id, unsigned int vcpu, int64_t number, int64_t ret)
 {
     (void)id, (void)vcpu;
-    if (number == riscv_hwprobe && ret == -linux_ENOSYS)
+    if (ret == -linux_ENOSYS && number == riscv_hwprobe)
         __atomic_fetch_add(&counts[UNPROBED], 1, __ATOMIC_RELAXED);
+    if (ret == -linux_ENOSYS && number == set_robust_list)
+        __atomic_fetch_add(&counts[UNROBUST], 1, __ATOMIC_RELAXED);
 }
 
 EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv)
