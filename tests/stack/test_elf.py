@@ -1,6 +1,7 @@
 """What can't be run is refused with one line that says why."""
 
 import errno
+import random
 
 import pytest
 
@@ -159,3 +160,43 @@ def test_zeros_follow_what_the_file_gives(tmp_path):
 def test_headers_alone_are_no_program(tmp_path):
     with pytest.raises(LoadError, match="truncated within the program headers"):
         start(write(tmp_path / "a", header()))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mutated_programs_are_loaded_or_refused(tmp_path, seed):
+    choose = random.Random(seed)
+    text = b"/lib/ld-nowhere.so\0"
+    good = program(
+        [
+            segment(file_size=400),
+            segment(flags=6, offset=400, address=BASE + 4096 + 400, file_size=100, size=9000),
+            segment(kind=3, offset=64 + 3 * 56, file_size=len(text))
+            if seed % 2
+            else segment(kind=4),
+        ],
+        tail=text + bytes(400),
+    )
+    hart = Hart(Ram(64 << 20))
+    loaded = 0
+    for step in range(250):
+        data = bytearray(good)
+        for _ in range(choose.randrange(1, 4)):
+            at = choose.randrange(64 + 3 * 56)
+            if choose.random() < 0.5:
+                data[at] = choose.choice((0, 1, 0x7F, 0x80, 0xFF, choose.randrange(256)))
+            else:
+                at &= ~7
+                data[at : at + 8] = (choose.getrandbits(64) >> choose.randrange(64)).to_bytes(
+                    8, "little"
+                )
+        if choose.random() < 0.2:
+            del data[choose.randrange(len(data)) :]
+        name = write(tmp_path / f"{step}", bytes(data))
+        try:
+            kernel = Kernel(hart, [name], {}, cwd=str(tmp_path))
+        except LoadError as error:
+            assert "\n" not in error.message and error.errno > 0
+            continue
+        loaded += 1
+        kernel.close()
+    assert loaded > 5 or seed % 2

@@ -65,6 +65,8 @@ def test_random_calls_are_answered(tmp_path, monkeypatch, seed):
     call = None
     for step in range(1500):
         if call is None or call.kernel.finished or step % 150 == 0:
+            if call:
+                call.kernel.close()
             (tmp_path / f"{seed}-{step}").mkdir()
             call = Caller(tmp_path / f"{seed}-{step}", descriptors=())
             for name in ("a", "b"):
@@ -80,6 +82,6 @@ def test_random_calls_are_answered(tmp_path, monkeypatch, seed):
             x[17] = NUMBERS[name]
             call.trap(8)
         except Sleeping:
-            call = None
+            call.kernel.close()
         except OSError:
-            call = None  # the program has unmapped what this test writes to
+            call.kernel.close()  # the program has unmapped what this test writes to

@@ -30,8 +30,9 @@ from .memory import PROT_EXEC, PROT_READ, PROT_WRITE, AccessFault
 from .names import NAMES
 from .pagecache import PageCache
 from .paths import Paths, Place
+from .shm import SharedMemory
 from .signals import SigInfo
-from .syscalls import TABLE, arguments_of
+from .syscalls import TABLE, arguments_of, synchronisation
 from .tasks import (
     DEAD,
     FIRST_PID,
@@ -155,6 +156,7 @@ class Kernel:
         allow_open_files()
         self.frames = Frames(hart.ram, RESERVED)
         self.cache = PageCache(self.frames)
+        self.shm = SharedMemory(self.cache)
         self.epoch = start_of_time(env) if epoch is None else epoch
         self.uid, self.gid = os.getuid(), os.getgid()
         self.random = random.Random("rvperf").randbytes
@@ -194,6 +196,7 @@ class Kernel:
         self.processes = {}
         self.next_pid = FIRST_PID
         self.armed = NEVER
+        self.timers_changed = False  # a timer was started since the last arm()
         self.resched = False
         self.current = None
         self.running_memory = None
@@ -288,7 +291,6 @@ class Kernel:
         """Does what a trap asks for, and lets somebody be ready to go on."""
         hart = self.hart
         if cause == USER_CALL:
-            self.charge(costs.TRAP)
             self.system_call(task)
         elif cause in PAGE_FAULTS:
             self.charge(costs.PAGE_FAULT)
@@ -323,7 +325,7 @@ class Kernel:
     def leave(self):
         """Returns to the current task in user mode."""
         hart = self.hart
-        if self.armed != NEVER or self.ready or self.sleepers or self.has_timers():
+        if self.armed != NEVER or self.ready or self.sleepers or self.timers_changed:
             self.arm()
         hart.write_csr(SEPC, self.current.pc)
         self.entered = hart.cycles
@@ -337,8 +339,7 @@ class Kernel:
             instructions, cycles = instructions + more, cycles + more
         self.hart.charge(instructions, cycles)
         self.system_ns += cycles
-        if self.current is not None:
-            self.current.system_ns += cycles
+        self.current.system_ns += cycles
 
     def now(self):
         """Nanoseconds since boot: the clock is 1 GHz."""
@@ -384,6 +385,7 @@ class Kernel:
         call = TABLE.get(number)
         if call is None:
             self.report_unknown(number)
+            self.charge(costs.TRAP)
             x[10] = -ENOSYS & MASK64
             self.tracepoints["raw_syscalls:sys_exit"] += 1
             return
@@ -555,15 +557,6 @@ class Kernel:
                     soonest = timer.deadline
         return soonest if soonest is not None and soonest < FOREVER else None
 
-    def has_timers(self):
-        """True if any process has a timer running, or a signal from outside is to come."""
-        if self.outside:
-            return True
-        for process in self.processes.values():
-            if process.timers or process.posix_timers:
-                return True
-        return False
-
     def fire_timers(self):
         """Sends the signals of timers that have fallen due."""
         if self.outside and self.hart.cycles >= self.outside[0]:
@@ -588,6 +581,7 @@ class Kernel:
 
     def arm(self):
         """Sets the timer interrupt for the next thing that is due."""
+        self.timers_changed = False
         due = self.next_deadline()
         if self.ready:
             now = self.hart.cycles
@@ -648,7 +642,7 @@ class Kernel:
         if process is self.first.process:
             self.finished = True
             self.exit = Exit(code, signal)
-            self.cache.write_back()
+            self.close()
             return
         parent = process.parent
         if parent is None:
@@ -670,6 +664,14 @@ class Kernel:
             )  # fmt: skip
             signals.post(parent, SigInfo(process.exit_signal, 2 if signal else 1, payload))
 
+    def close(self):
+        """Ends what still runs and gives the host's descriptors back."""
+        self.finished = True
+        for process in list(self.processes.values()):
+            for task in list(process.threads):
+                self.end_thread(task)
+        self.cache.close()
+
     def reap(self, parent, child):
         """Forgets a child that has ended, its times added to the parent's."""
         parent.children_user_ns += child.user_ns + child.children_user_ns
@@ -683,8 +685,6 @@ class Kernel:
         """What every thread does at its end: do_exit()."""
         if task.state == DEAD:
             return
-        from .syscalls import synchronisation
-
         if task.memory.users > 1 or len(task.process.threads) > 1:
             synchronisation.release_robust_list(task)
             if task.clear_child_tid:
@@ -694,7 +694,8 @@ class Kernel:
         if task.sleep is not None:
             task.sleep.close()
         task.sleep = task.wait = None
-        self.tracepoints["sched:sched_process_exit"] += 1
+        if not self.finished:
+            self.tracepoints["sched:sched_process_exit"] += 1
         process = task.process
         process.user_ns += task.user_ns
         process.system_ns += task.system_ns
@@ -719,6 +720,7 @@ class Kernel:
     def interrupt_at(self, when, signal):
         """A signal from outside at a time to come, in nanoseconds since boot."""
         self.outside = (when, signal)
+        self.timers_changed = True
         if self.hart.mode == USER:
             self.armed = 0
             self.hart.set_csr(STIMECMP, 0)

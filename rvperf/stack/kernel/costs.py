@@ -79,5 +79,11 @@ MODELLED = {
 
 
 def of(name):
-    """The cost of a system call; those not listed are small."""
-    return MODELLED.get(name) or Cost(f"__riscv_sys_{name}", 150, 240)
+    """The cost of a system call, trap entry and exit included; those not listed are small."""
+    body = MODELLED.get(name) or Cost(f"__riscv_sys_{name}", 150, 240)
+    return Cost(
+        body.symbol,
+        TRAP.instructions + body.instructions,
+        TRAP.cycles + body.cycles,
+        body.bytes_per_instruction,
+    )

@@ -154,7 +154,14 @@ class PageCache:
         file.size = size
         return file
 
+    def close(self):
+        """At the end: writes back, and forgets every file."""
+        for file in self.files.values():
+            file.write_back()
+            file.forget()
+        self.files = {}
+
     def write_back(self):
-        """Writes every dirty page back: at exit and for sync(2)."""
+        """Writes every dirty page back, for sync(2)."""
         for file in self.files.values():
             file.write_back()

@@ -2,12 +2,13 @@
 
 import os
 import stat
-from errno import EACCES, EBADF, EISDIR, ENOENT, ENOTDIR, ENXIO
+from errno import EACCES, EINVAL, EISDIR, ENOENT, ENOTDIR, ENXIO
 
-from . import files
+from . import files, shm
 from .files import O_ACCMODE, O_DIRECTORY, Status, SyntheticDirectory, TextFile, nlink_inode
 from .frames import PAGE
 from .memory import PROT_EXEC, PROT_READ, PROT_WRITE
+from .paths import Place
 from .signals import SIG_DFL, SIG_IGN, pending_set
 from .tasks import DEAD
 
@@ -82,17 +83,10 @@ def read_link(task, path):
     if target is None:
         file = open_descriptor(task.kernel, path)
         if file is None:
-            status(task, files_place(path))
-            raise OSError(22, "not a link")
+            status(task, Place("", synthetic=path))
+            raise OSError(EINVAL, "not a link")
         target = file.describe()
     return target
-
-
-def files_place(path):
-    """A Place for a synthetic path."""
-    from .paths import Place
-
-    return Place("", synthetic=path)
 
 
 def task_of(kernel, path):
@@ -128,7 +122,10 @@ def open_descriptor(kernel, path):
 def listing(kernel, path):
     """The (name, type) pairs of a directory, or None if it isn't one."""
     if path == "/dev":
-        return [(name, LINK if name in ("fd", *STANDARD) else CHARACTER) for name in DEVICES]
+        kinds = dict.fromkeys(DEVICES, CHARACTER) | dict.fromkeys(("fd", *STANDARD), LINK)
+        return sorted((kinds | {"shm": DIRECTORY}).items())
+    if path == shm.ROOT:
+        return [(name, FILE) for name in sorted(kernel.shm.files)]
     names = {}
     prefix = path + "/"
     for known in FIXED:
@@ -166,12 +163,14 @@ def contents(kernel, path):
     return None
 
 
-def open_synthetic(task, place, flags):
+def open_synthetic(task, place, flags, mode):
     """open(2) below /proc, /dev and /sys. Raises OSError."""
     kernel, path = task.kernel, place.synthetic
     if place.slash or flags & O_DIRECTORY:
         if (names := listing(kernel, path)) is not None:
             return SyntheticDirectory(place, flags, names)
+    if shm.within(place) and path != shm.ROOT:
+        return kernel.shm.open(place, flags, mode)
     name = path[5:] if path.startswith("/dev/") else ""
     if name in files.Device.NUMBERS:
         return files.Device(name, flags, kernel.random)
@@ -180,9 +179,6 @@ def open_synthetic(task, place, flags):
             if getattr(file, "terminal", False):
                 return files.HostStream(os.dup(file.host), flags, owned=True)
         raise OSError(ENXIO, "no terminal")
-    file = open_descriptor(kernel, path)
-    if file is not None:
-        return reopen(task, file, flags)
     text = contents(kernel, path)
     if text is not None:
         if flags & O_DIRECTORY:
@@ -197,27 +193,13 @@ def open_synthetic(task, place, flags):
     raise OSError(ENOENT, path)
 
 
-def reopen(task, file, flags):
-    """Opening /proc/self/fd/N: the same file again, with a position of its own where it has one."""
-    if isinstance(file, files.HostFile) and file.place is not None:
-        from .vfs import AT_FDCWD, open_path
-
-        return open_path(task, AT_FDCWD, file.describe(), flags, 0)
-    if isinstance(file, files.PipeEnd):
-        wants = flags & O_ACCMODE
-        incoming = file.incoming or file.outgoing if wants != files.O_WRONLY else None
-        outgoing = file.outgoing or file.incoming if wants != 0 else None
-        return files.PipeEnd(flags, incoming, outgoing)
-    if isinstance(file, files.MemoryFile):
-        return files.MemoryFile(flags, file.pages, file.name)
-    if isinstance(file, files.PathOnly):
-        raise OSError(EBADF, "opened with O_PATH")
-    return file
-
-
 def status(task, place):
     """stat(2) below /proc, /dev and /sys. Raises OSError ENOENT."""
     kernel, path = task.kernel, place.synthetic
+    if shm.within(place) and path != shm.ROOT:
+        return kernel.shm.status(kernel.shm.find(place)[1])
+    if path == shm.ROOT:
+        return Status(stat.S_IFDIR | 0o1777, nlink_inode(path), st_nlink=2)
     if path in ("/proc", "/dev", "/sys"):
         return Status(stat.S_IFDIR | 0o555, nlink_inode(path), st_nlink=2)
     name = path[5:] if path.startswith("/dev/") else ""

@@ -132,6 +132,8 @@ def deliverable(task):
     """True if a signal would end the system call that the task sleeps in."""
     if task.process.killed_by:
         return True
+    if task.wait is not None and task.wait.killable:
+        return False
     for info in (*task.pending, *task.process.pending):
         if not task.mask >> info.signal - 1 & 1 and not ignored(task.process, info.signal):
             return True

@@ -40,6 +40,7 @@ class Wait:
     reads: tuple = ()  # host descriptors that `ready` waits to read from
     writes: tuple = ()
     restart: bool = True  # false: a handled signal gives EINTR even under SA_RESTART
+    killable: bool = False  # only death ends it, no handled signal (TASK_KILLABLE)
 
 
 class Descriptors:

@@ -2,7 +2,19 @@
 
 import os
 import stat
-from errno import EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EOPNOTSUPP
+from errno import (
+    EACCES,
+    EBADF,
+    EEXIST,
+    EINVAL,
+    EISDIR,
+    ELOOP,
+    ENAMETOOLONG,
+    ENOENT,
+    ENOTDIR,
+    ENXIO,
+    EOPNOTSUPP,
+)
 
 from . import files, procfs
 from .files import (
@@ -39,7 +51,7 @@ def path_argument(task, address):
     """A path from the guest's memory. Raises OSError EFAULT, ENAMETOOLONG."""
     raw = task.memory.read_string(address, 4096)
     if raw is None:
-        raise OSError(36, "a path of more than 4095 bytes")
+        raise OSError(ENAMETOOLONG, "a path of more than 4095 bytes")
     return os.fsdecode(raw)
 
 
@@ -53,7 +65,10 @@ def open_path(task, dirfd, path, flags, mode):
         flags |= O_NOFOLLOW
     place = resolve(task, dirfd, path, not flags & O_NOFOLLOW, create)
     if place.synthetic:
-        return procfs.open_synthetic(task, place, flags)
+        file = procfs.open_descriptor(kernel, place.synthetic)
+        if file is not None:
+            return reopen(task, file, flags)
+        return procfs.open_synthetic(task, place, flags, mode & ~task.where.umask)
     name = kernel.paths.guest_name(place)
     if place.status is None:
         return create_file(task, place, flags, mode, name)
@@ -85,6 +100,22 @@ def open_path(task, dirfd, path, flags, mode):
     file = files.HostFile(host, flags, place, name, kernel.cache)
     if flags & O_TRUNC:
         file.truncate(0)
+    return file
+
+
+def reopen(task, file, flags):
+    """Opening /proc/self/fd/N: the same file again, with a position of its own where it has one."""
+    if isinstance(file, files.HostFile) and file.place is not None:
+        return open_path(task, AT_FDCWD, file.describe(), flags, 0)
+    if isinstance(file, files.PipeEnd):
+        wants = flags & O_ACCMODE
+        incoming = file.incoming or file.outgoing if wants != files.O_WRONLY else None
+        outgoing = file.outgoing or file.incoming if wants != 0 else None
+        return files.PipeEnd(flags, incoming, outgoing)
+    if isinstance(file, files.MemoryFile):
+        return files.MemoryFile(flags, file.pages, file.name)
+    if isinstance(file, files.PathOnly):
+        raise OSError(EBADF, "opened with O_PATH")
     return file
 
 

@@ -1,5 +1,6 @@
 """System calls on open descriptors: reading, writing, positions, duplicates, pipes."""
 
+import fcntl as host_fcntl
 import os
 import struct
 from errno import EAGAIN, EBADF, EINVAL, EISDIR, EPERM, EPIPE
@@ -365,10 +366,8 @@ def fcntl(task, fd: Int, cmd: Uint, arg):
         settable = O_APPEND | O_NONBLOCK | 0o40000
         file.flags = file.flags & ~settable | arg & settable
         if isinstance(file, files.HostFile):
-            import fcntl as host
-
-            flags = host.fcntl(file.host, host.F_GETFL) & ~os.O_APPEND
-            host.fcntl(file.host, host.F_SETFL, flags | arg & O_APPEND)
+            flags = host_fcntl.fcntl(file.host, host_fcntl.F_GETFL) & ~os.O_APPEND
+            host_fcntl.fcntl(file.host, host_fcntl.F_SETFL, flags | arg & O_APPEND)
         return 0
     if cmd in (F_GETLK, 36):
         task.memory.store(arg, 2, 2)  # F_UNLCK: nobody holds it
@@ -495,7 +494,7 @@ def copy(task, source, target, count, offset, at):
 
 
 @syscall(285)
-def copy_file_range(task, fd_in: Int, off_in, fd_out: Int, off_out, len, flags: Uint):
+def copy_file_range(task, fd_in: Int, off_in, fd_out: Int, off_out, size, flags: Uint):
     """Copies between two regular files."""
     source, target = readable(task, fd_in), writable(task, fd_out)
     if flags:
@@ -509,7 +508,7 @@ def copy_file_range(task, fd_in: Int, off_in, fd_out: Int, off_out, len, flags: 
         raise OSError(EBADF, "opened for appending")
     at = task.memory.load(off_in, 8) if off_in else None
     to = task.memory.load(off_out, 8) if off_out else None
-    done, count = 0, min(len, 64 * CHUNK)
+    done, count = 0, min(size, 64 * CHUNK)
     while done < count:
         data, at = copy_chunk(source, min(count - done, CHUNK), at)
         if not data:
@@ -527,6 +526,6 @@ def copy_file_range(task, fd_in: Int, off_in, fd_out: Int, off_out, len, flags: 
 
 
 @syscall(76)
-def splice(task, fd_in: Int, off_in, fd_out: Int, off_out, len, flags: Uint):
+def splice(task, fd_in: Int, off_in, fd_out: Int, off_out, size, flags: Uint):
     """Not there: programs fall back to read and write, as for EINVAL."""
     raise OSError(EINVAL, "not between these")

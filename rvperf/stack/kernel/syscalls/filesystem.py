@@ -3,6 +3,7 @@
 import os
 import stat
 import struct
+import time
 from errno import (
     EACCES,
     EEXIST,
@@ -15,10 +16,9 @@ from errno import (
     EOPNOTSUPP,
     EPERM,
     ERANGE,
-    EXDEV,
 )
 
-from .. import files, procfs
+from .. import files, procfs, shm
 from ..files import O_CLOEXEC
 from ..vfs import (
     AT_FDCWD,
@@ -274,6 +274,10 @@ def unlinkat(task, dirfd: Int, pathname, flags: Int):
     """Removes a name."""
     if flags & ~AT_REMOVEDIR:
         raise OSError(EINVAL, "no such flags")
+    place = resolve(task, dirfd, path_argument(task, pathname), follow=False, missing=True)
+    if shm.within(place):
+        task.kernel.shm.remove(place)
+        return 0
     place = old_entry(task, dirfd, pathname)
     if flags & AT_REMOVEDIR:
         os.rmdir(place.host)
@@ -287,9 +291,13 @@ def unlinkat(task, dirfd: Int, pathname, flags: Int):
 @syscall(276)
 def renameat2(task, olddirfd: Int, oldpath, newdirfd: Int, newpath, flags: Uint):
     """Gives a file another name."""
-    source = old_entry(task, olddirfd, oldpath)
     path = path_argument(task, newpath)
     target = resolve(task, newdirfd, path.rstrip("/") or "/", follow=False, missing=True)
+    if shm.within(target):
+        source = resolve(task, olddirfd, path_argument(task, oldpath), follow=False)
+        task.kernel.shm.rename(source, target)
+        return 0
+    source = old_entry(task, olddirfd, oldpath)
     check_entry(task, target)
     if flags & ~1:
         raise OSError(EINVAL, "exchange is not there")
@@ -307,7 +315,10 @@ def linkat(task, olddirfd: Int, oldpath, newdirfd: Int, newpath, flags: Int):
         raise OSError(ENOENT, "an empty path")
     source = resolve(task, olddirfd, path, bool(flags & AT_SYMLINK_FOLLOW))
     if source.synthetic:
-        raise OSError(EXDEV, "not on the same filesystem")
+        path = path_argument(task, newpath)
+        target = resolve(task, newdirfd, path, follow=False, missing=True)
+        task.kernel.shm.link(source, target)
+        return 0
     task.kernel.paths.check_write(source)
     target = new_entry(task, newdirfd, newpath)
     os.link(source.host, target.host, follow_symlinks=False)
@@ -433,8 +444,6 @@ def utimensat(task, dirfd: Int, pathname, times, flags: Int):
     if not times:
         os.utime(target, follow_symlinks=False) if pathname else os.utime(target)
         return 0
-    import time
-
     fields = struct.unpack("<qqqq", task.memory.read(times, 32))
     ns = []
     for seconds, part, before in (

@@ -2,6 +2,7 @@
 
 from errno import EACCES, EBADF, EFAULT, EINVAL, ENOMEM
 
+from ..files import O_RDWR, MemoryFile
 from ..frames import PAGE
 from ..memory import PROT_READ, PROT_WRITE, USER_END, check_range, refuse_overlap, round_up
 from . import Int, Uint, syscall
@@ -270,8 +271,6 @@ def mlock2(task, addr, len, flags: Int):
 @syscall(279)
 def memfd_create(task, uname, flags: Uint):
     """A file without a name."""
-    from ..files import O_RDWR, MemoryFile
-
     name = task.memory.read_string(uname, 250)
     if name is None or flags & ~0x1F:
         raise OSError(EINVAL, "a long name, or no such flags")

@@ -111,12 +111,7 @@ def start_task(task, flags, stack, parent_tid, tls, child_tid, exit_signal):
 def wait_for_vfork(child):
     """vfork: the maker sleeps until the child has memory of its own, or is gone."""
     while not child.vfork_done:
-        try:
-            yield Wait(lambda: child.vfork_done)
-        except BaseException:
-            if child.vfork_done:
-                raise
-            raise
+        yield Wait(lambda: child.vfork_done, killable=True)
     return child.tid
 
 

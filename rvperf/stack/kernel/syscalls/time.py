@@ -140,6 +140,7 @@ def setitimer(task, which: Int, new_value, old_value):
     interval, value = (fields[i] * BILLION + fields[i + 1] * 1000 for i in (0, 2))
     if value:
         process.timers[which] = (now + value, interval)
+        task.kernel.timers_changed = True
     else:
         process.timers.pop(which, None)
     if old_value:
@@ -215,6 +216,7 @@ def timer_settime(task, timerid: Int, flags: Int, new_value, old_value):
     if value and flags & TIMER_ABSTIME:
         value = max(1, value - clock(task, timer.clockid))
     timer.interval, timer.deadline = interval, now + value if value else 0
+    task.kernel.timers_changed = True
     return 0
 
 
