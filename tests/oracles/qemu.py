@@ -21,7 +21,7 @@ from tests.oracles import CACHE
 
 QEMU = "qemu-riscv64"
 SOURCE = Path(__file__).with_name("count.c")
-FIELDS = ("all", "branch", "jump", "load", "store", "amo", "lr", "sc", "ecall", "unprobed", "unrobust")
+FIELDS = "all branch jump load store amo lr sc ecall unprobed unrobust".split()
 
 
 @dataclass(frozen=True)
