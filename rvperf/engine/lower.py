@@ -85,7 +85,12 @@ class Native:
     # Memory.
 
     def _host(self, addr: Ssa, size: int, access: int, aligned: bool = False) -> str:
-        """A pointer to the `size` bytes at addr; leaves by `missed` if the TLB doesn't give one.
+        """A pointer to the `size` bytes at addr; leaves by `missed` if the TLB doesn't give one."""
+        addend = self._probe(addr, size, access, aligned)
+        return self.code.value(f"inttoptr i64 {(addr + addend).text} to ptr")
+
+    def _probe(self, addr: Ssa, size: int, access: int, aligned: bool) -> Ssa:
+        """Look addr up in the TLB: what to add to reach it. Goes on where it is found.
 
         A tag equals the address only if that lies on the page and is a multiple of size; else,
         unless it has to be `aligned`, it is still good if all bytes lie on the page.
@@ -104,8 +109,7 @@ class Native:
         code.start(miss)
         self.missed(addr, access)
         code.start(hit)
-        host = addr + code.load(code.address(entry, layout.TLB_ADDEND))
-        return code.value(f"inttoptr i64 {host.text} to ptr")
+        return code.load(code.address(entry, layout.TLB_ADDEND))
 
     def load(self, addr, size: int) -> Ssa:
         return self._load(self._host(addr, size, layout.TLB_LOAD), size)

@@ -180,9 +180,9 @@ class Effects:
         # (unprivileged manual 6.1), so that what was written to a counter is what is read next.
         self.after = lambda: hart.set_csr(at, new)
 
-    # The manual lets ECALL and EBREAK not retire (privileged manual 3.3.1). What people compare
-    # with, QEMU's counts, has them, and a program's listing does too: so they count as
-    # instructions here, in the mode that executes them (docs/architecture.md).
+    # By the privileged manual (3.3.1) ECALL and EBREAK do not retire. QEMU's counts, which people
+    # compare with, have them, and so has a program's listing: they count as instructions here, in
+    # the mode that executes them (docs/architecture.md says so).
 
     def ecall(self):
         self.hart.retired("system")

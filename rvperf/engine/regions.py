@@ -21,6 +21,7 @@ from rvperf.machine.state import HART
 from rvperf.machine.timing import cycles_of, predict, predictor_index
 
 MOST_INSTRUCTIONS = 600
+NO_PAGE = 0x800  # no address cut to its page and alignment looks so
 IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5", "csr")
 
 
@@ -50,10 +51,15 @@ class BasicBlock:
     steps: list[Step] = field(default_factory=list)
     next: list[int] = field(default_factory=list)
     dirty: set[str] = field(default_factory=set)  # registers that may be changed on arrival
+    pages: set[str] = field(default_factory=set)  # page memos that may be set on arrival
 
     def writes(self) -> set[str]:
         """The registers that the block may change."""
         return {name for step in self.steps if (name := written(step.decoded))}
+
+    def accesses(self) -> set[str]:
+        """The page memos that the block's memory accesses may set."""
+        return {name for step in self.steps if (name := memo(step.decoded))}
 
 
 def written(decoded: Decoded) -> str | None:
@@ -62,6 +68,15 @@ def written(decoded: Decoded) -> str | None:
     if target is None or target == "rd" and decoded.operands["rd"] == 0:
         return None
     return f"{'x' if target == 'rd' else 'f'}{decoded.operands[target]}"
+
+
+def memo(decoded: Decoded) -> str | None:
+    """What an access remembers its page under: the register that its address is based on, and
+    whether it loads or stores. None for what accesses no memory, or does so atomically."""
+    kind = decoded.insn.kind.removeprefix("fp-")
+    if kind not in ("load", "store"):
+        return None
+    return f"{kind}{decoded.operands['rs1']}"
 
 
 class Snapshot:
@@ -157,16 +172,18 @@ def explore(snapshot: Snapshot, head: int, most: int = MOST_INSTRUCTIONS) -> lis
 
 
 def _mark_dirty(blocks: list[BasicBlock]) -> None:
-    """Which registers may differ from the state when a block is entered."""
+    """Which registers may differ from the state when a block is entered, and which page memos may
+    be set."""
     by_pc = {block.pc: block for block in blocks}
     queue = list(blocks)
     while queue:
         block = queue.pop()
-        leaving = block.dirty | block.writes()
+        leaving, pages = block.dirty | block.writes(), block.pages | block.accesses()
         for pc in block.next:
             following = by_pc.get(pc)
-            if following and not leaving <= following.dirty:
+            if following and not (leaving <= following.dirty and pages <= following.pages):
                 following.dirty |= leaving
+                following.pages |= pages
                 queue.append(following)
 
 
@@ -219,6 +236,10 @@ class Compiled(Native):
         for name in self.counted:
             code.put(f"%{name} = alloca i64, align 8")
             code.put(f"store i64 0, ptr %{name}, align 8")
+        for name in sorted({name for block in self.blocks.values() for name in block.accesses()}):
+            for part, value in (("page", NO_PAGE), ("addend", 0)):
+                code.put(f"%{name}.{part} = alloca i64, align 8")
+                code.put(f"store i64 {value}, ptr %{name}.{part}, align 8")
         for register in self.registers:
             kind = "double" if register[0] == "f" else "i64"
             code.put(f"%{register} = alloca {kind}, align 8")
@@ -253,6 +274,7 @@ class Compiled(Native):
         code.start(on)
         code.store("%left", budget - length)
         self.jumped = self.when = None
+        self.memos = set(block.pages)
         for step in block.steps:
             self._step(step)
             self.index += 1
@@ -278,7 +300,7 @@ class Compiled(Native):
 
     def _step(self, step: Step) -> None:
         insn, operands = step.decoded.insn, step.decoded.operands
-        self.pc = step.pc
+        self.pc, self.memo = step.pc, memo(step.decoded)
         given = {}
         for name in insn.parameters:
             if name == "m":
@@ -301,6 +323,34 @@ class Compiled(Native):
         for name in COUNTED_BY_KIND_NAMES.get(insn.kind, ()):
             if name in self.counts:
                 self.counts[name] += 1
+
+    def _host(self, addr, size, access, aligned=False) -> str:
+        """As in tier 0, but an access first tries the page that the last one through the same
+        register found, and else bets that what is to be added is the same for this page too, so
+        that the access need not wait for the TLB."""
+        code, name = self.code, self.memo
+        if name is None:
+            return super()._host(addr, size, access, aligned)
+        tried = name in self.memos
+        self.memos.add(name)
+        found, same = code.fresh("found"), code.fresh("same")
+        if tried:
+            page = code.load(f"%{name}.page")
+            probe = code.fresh("probe")
+            code.branch(page == (addr & (~0xFFF | size - 1)), same, probe, LIKELY)
+            code.start(probe)
+        addend = self._probe(addr, size, access, aligned)
+        code.store(f"%{name}.page", addr & ~0xFFF)
+        if tried:
+            code.branch(code.load(f"%{name}.addend") == addend, same, found, LIKELY)
+            code.start(found)
+            # The barrier keeps LLVM from taking the TLB's word in place of the equal one we have.
+            code.put('call void asm sideeffect "", ""()')
+        code.store(f"%{name}.addend", addend)
+        code.goto(same)
+        code.start(same)
+        host = addr + code.load(f"%{name}.addend")
+        return code.value(f"inttoptr i64 {host.text} to ptr")
 
     # Ways out of an instruction.
 

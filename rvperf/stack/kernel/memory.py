@@ -98,6 +98,7 @@ class AddressSpace:
         self.tables = [self.root]
         self.leaves = {}  # va >> 21 -> index in words of its last-level table
         self.middles = {}  # va >> 30 -> index in words of its middle table
+        self.runs = {}  # va >> 21 -> the frames reserved for it
         self.areas = []
         self.starts = []
         self.users = 1
@@ -313,6 +314,23 @@ class AddressSpace:
             leaf = self.leaves[va >> 21] = self.table(middle + (va >> 21 & 511))
         return leaf + (va >> 12 & 511)
 
+    def allocate(self, va, source=None):
+        """A frame for the page at va: of zeros, or a copy of the frame `source`."""
+        run = self.runs.get(va >> 21)
+        if run is None:
+            run = self.frames.reserve()
+            if run is None:
+                return (
+                    self.frames.allocate()
+                    if source is None
+                    else (self.frames.allocate_copy(source))
+                )
+            self.runs[va >> 21] = run
+        place = va >> 12 & 511
+        if source is None:
+            return self.frames.take(run, place)
+        return self.frames.allocate_copy(source, run, place)
+
     def table(self, entry):
         """A new table that the entry at index `entry` points to; its own index."""
         frame = self.frames.allocate()
@@ -385,9 +403,7 @@ class AddressSpace:
                 if area.shared:
                     area.file.dirty.add((va - area.start + area.offset) >> 12)
                 elif not frames.exclusive(frame):
-                    copy = (
-                        frames.allocate() if frame == frames.zero else frames.allocate_copy(frame)
-                    )
+                    copy = self.allocate(va, None if frame == frames.zero else frame)
                     frames.release(frame)
                     frame = copy
                     area.private_pages = True
@@ -398,7 +414,7 @@ class AddressSpace:
         if area.file is None:
             area.private_pages = True
             if access == PROT_WRITE:
-                self.words[at] = self.permit(area, frames.allocate() << 10 | D)
+                self.words[at] = self.permit(area, self.allocate(va) << 10 | D)
             else:
                 self.words[at] = self.permit(area, frames.zero << 10)
             return
@@ -412,7 +428,7 @@ class AddressSpace:
             self.words[at] = self.permit(area, area.file.frame(index) << 10 | D)
         else:
             area.private_pages = True
-            copy = frames.allocate_copy(area.file.frame(index))
+            copy = self.allocate(va, area.file.frame(index))
             self.words[at] = self.permit(area, copy << 10 | D)
 
     def fault_around(self, area, va, at):
@@ -565,7 +581,9 @@ class AddressSpace:
         self.areas, self.starts = [], []
         for frame in self.tables:
             self.frames.release(frame)
-        self.tables, self.leaves, self.middles = [], {}, {}
+        for run in self.runs.values():
+            self.frames.give_back(run)
+        self.tables, self.leaves, self.middles, self.runs = [], {}, {}, {}
 
 
 def round_up(size):
