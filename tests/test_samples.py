@@ -23,6 +23,10 @@ ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"} | {
     name: os.environ[name] for name in ("HOME", "XDG_CACHE_HOME") if name in os.environ
 }
 
+# With how many instructions the C library in `printf` (glibc 2.36) notes that set_robust_list has
+# worked, which it doesn't under QEMU.
+ROBUST = 1
+
 
 @dataclass
 class Case:
@@ -128,8 +132,10 @@ def test_does_what_the_sample_says(case, tmp_path):
     else:
         assert done.stderr == b""
         assert done.returncode == case.exit
-    counts = counted((tmp_path / "counts").read_text())
-    assert {name: counts[name] for name in case.events} == case.events
+    # In the order asked for: perf drops the modifier from a cache event's name.
+    counts = counted((tmp_path / "counts").read_text()).values()
+    if case.events:
+        assert dict(zip(case.events, counts, strict=True)) == case.events
 
 
 @cases
@@ -138,7 +144,8 @@ def test_counts_the_instructions_that_qemu_counts(case, tmp_path):
     if case.args == ["stack"]:
         pytest.skip("how deep the stack gets depends on the limit, not on the program")
     argv = [str(ROOT / case.argv[0]), *case.args]
-    expected = qemu.count(argv, cwd=tmp_path, env=ENV).instructions
+    oracle = qemu.count(argv, cwd=tmp_path, env=ENV)
+    expected = oracle.instructions + ROBUST * oracle.unrobust
     rvperf(
         "stat",
         "-x,",
