@@ -96,15 +96,19 @@ def processor() -> str:
 
 
 def read(name: str) -> bytes | None:
-    """The cached file, or None."""
+    """The cached file, or None if there is none that is ours and whole."""
     path = directory()
     if path is None:
         return None
     try:
         with open(path / name, "rb") as file:
-            return file.read() if os.fstat(file.fileno()).st_uid == os.getuid() else None
+            if os.fstat(file.fileno()).st_uid != os.getuid():
+                return None
+            data = file.read()
     except OSError:
         return None
+    found, _, data = data.partition(b"\n")
+    return data if found == digest(data).encode() else None
 
 
 def write(name: str, data: bytes) -> None:
@@ -116,6 +120,7 @@ def write(name: str, data: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=path)
         try:
             with os.fdopen(handle, "wb") as file:
+                file.write(digest(data).encode() + b"\n")
                 file.write(data)
             os.replace(temporary, path / name)
         except OSError:
@@ -130,15 +135,10 @@ def tier0(table) -> Tier0:
     if data := read(name):
         header, _, code = data.partition(b"\n")
         found = json.loads(header)
-        if hashlib.sha256(code).hexdigest() == found["sha256"]:
-            return Tier0(code, found["symbols"], found["handlers"])
+        return Tier0(code, found["symbols"], found["handlers"])
     piece: Piece = compile_module(interpreter.module(table))
     handlers = [handler.name for handler in interpreter.handlers(table)]
-    header = {
-        "sha256": hashlib.sha256(piece.code).hexdigest(),
-        "symbols": piece.symbols,
-        "handlers": handlers,
-    }
+    header = {"symbols": piece.symbols, "handlers": handlers}
     write(name, json.dumps(header).encode() + b"\n" + piece.code)
     return Tier0(piece.code, piece.symbols, handlers)
 
@@ -161,25 +161,23 @@ def add_regions(name: str, regions: list[Region]) -> None:
         at = len(packed)
         records.append((region.head, region.ranges, region.digest, at, region.entry))
         packed += region.code
-    header = json.dumps({"digest": digest(packed), "regions": records}).encode()
+    header = json.dumps(records).encode()
     write(name, header + b"\n" + packed)
 
 
 def read_regions(name: str) -> tuple[bytes, list[Region]]:
-    """(one piece of code, the regions in it) of a program: none if there is no sound file.
+    """(one piece of code, the regions in it) of a program: none if there is no file.
 
     Regions lie in the piece in order, each at a multiple of 64 bytes.
     """
-    header, _, body = (read(name) or b"").partition(b"\n")
-    try:
-        found = json.loads(header)
-        if found["digest"] != digest(body):
-            return b"", []
-    except (ValueError, KeyError):
+    data = read(name)
+    if data is None:
         return b"", []
-    starts = [record[3] for record in found["regions"]] + [len(body)]
+    header, _, body = data.partition(b"\n")
+    records = json.loads(header)
+    starts = [record[3] for record in records] + [len(body)]
     regions = [
         Region(head, tuple(map(tuple, ranges)), of, body[at:end], entry)
-        for (head, ranges, of, at, entry), end in zip(found["regions"], starts[1:], strict=True)
+        for (head, ranges, of, at, entry), end in zip(records, starts[1:], strict=True)
     ]
     return body, regions
