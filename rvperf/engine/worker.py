@@ -23,7 +23,13 @@ from rvperf.engine import codecache
 from rvperf.engine.codecache import Region
 
 GRACE_SECONDS = 30
-COMMAND = "import sys; from rvperf.engine.worker import main; main(sys.argv[1])"
+# -P and the path: whatever lies in the working directory is not for us to import.
+COMMAND = """\
+import sys
+file, *sys.path = sys.argv[1:]
+from rvperf.engine.worker import main
+main(file)
+"""
 
 
 class Job(Record):
@@ -44,7 +50,7 @@ class Worker:
     def __init__(self, file: str, live: frozenset[str]):
         self.live = live
         self.process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, file],
+            [sys.executable, "-P", "-c", COMMAND, file, *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
