@@ -20,7 +20,6 @@ COLD_THRESHOLD = 300  # jumps to an address before it is compiled
 WARM_THRESHOLD = 30  # where a compiled program is at hand
 AHEAD = 2  # regions under way in the compiling process
 AT_THE_END = 50  # and how many more it is asked for when the program ends
-SLICE = 2_000_000  # instructions between looks at the compiling process, while it has work
 
 
 class Space:
@@ -60,9 +59,9 @@ class Regions:
         engine.threshold[0] = WARM_THRESHOLD if self.known else COLD_THRESHOLD
 
     @property
-    def slice(self) -> int:
-        """How many instructions native code may execute before `poll` is due."""
-        return SLICE if self.wanted or self.outstanding else 1 << 62
+    def busy(self) -> bool:
+        """Whether the compiling process has work, so that `poll` is worth while."""
+        return bool(self.wanted or self.outstanding)
 
     def enter_space(self, satp: int) -> None:
         """Native code will run in this address space."""
@@ -85,7 +84,6 @@ class Regions:
             from rvperf.engine.worker import Worker  # dear, and most short runs need none
 
             self.worker = Worker(self.file, self.live)
-        self._feed(AHEAD)
 
     def poll(self) -> None:
         """Install what has been compiled."""
@@ -113,13 +111,14 @@ class Regions:
     def _feed(self, ahead: int) -> None:
         """Ask for the hottest regions that are wanted, so that `ahead` of them are under way."""
         while self.wanted and len(self.outstanding) < ahead:
-            by_heat = sorted(self.wanted, key=lambda head: -self._heat(head, self.wanted[head]))
-            head, *others = by_heat
+            heat = {pc: self._heat(pc, frame) for pc, frame in self.wanted.items()}
+            head = max(heat, key=heat.get)
             del self.wanted[head]
             if pages := self._snapshot(head):
                 self.outstanding.add(head)
-                also = tuple(pc for pc in others if pc >> 12 in pages)
-                self.worker.send(head, pages, also)
+                near = [pc for pc in self.wanted if pc >> 12 in pages]
+                also = sorted(near, key=heat.get, reverse=True)
+                self.worker.send(head, pages, tuple(also))
 
     def _heat(self, head: int, frame: int) -> int:
         """How often an address has been jumped to."""

@@ -31,6 +31,7 @@ from rvperf.machine.hart import Hart
 from rvperf.machine.state import HART, Block
 
 EXTRA = ENGINE.size - HART.size
+SLICE = 2_000_000  # instructions between looks at the compiling process, while it has work
 POOL_PAGES = 2048  # decoded pages kept; when they are used up, all are dropped
 NOT_HOT = 0xFFFF
 
@@ -82,6 +83,7 @@ class Native:
         scratch[2] = scratch[4] = self.functions["resync"]
         self._instructions = hart.state.words(HART["instructions"])
         self._context = None
+        self._unpolled = 0
         self.forget_translations()
         self.regions = regions
         if regions:
@@ -94,10 +96,7 @@ class Native:
         hart = self.hart
         left, regions = self._budget, self.regions
         while True:
-            start = budget
-            if regions and regions.slice < start:
-                start = regions.slice
-            left[0] = start
+            left[0] = start = min(budget, SLICE) if regions and regions.busy else budget
             context = hart.context
             if context != self._context:
                 self._enter_context(context)
@@ -121,8 +120,11 @@ class Native:
                 self.decode_page(hart.translate(hart.pc, "x"))
             elif reason == HOT:
                 regions.hot(hart.pc)
-            elif regions:
-                regions.poll()
+            if regions and regions.busy:
+                self._unpolled += retired
+                if self._unpolled >= SLICE or reason == HOT:
+                    self._unpolled = 0
+                    regions.poll()
 
     def _enter_context(self, context) -> None:
         previous, self._context = self._context, context
