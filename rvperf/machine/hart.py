@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache, lru_cache
@@ -61,10 +62,10 @@ SOURCES = ("instructions", "cycles", "branches", "branch-misses", "loads", "stor
 RESERVATION, MODE, ACCESS, SATP = (
     HART[name] // 8 for name in ("reservation", "mode", "access", "satp")
 )
-INSTRUCTIONS, EXTRA_CYCLES, BRANCHES, BRANCH_MISSES, LOADS, STORES = PENDING = tuple(
-    HART[name] // 8
-    for name in ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
-)
+# What `collect` moves, as it lies in the state.
+PENDING = ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
+INSTRUCTIONS, EXTRA_CYCLES, _, BRANCH_MISSES, _, _ = (HART[name] // 8 for name in PENDING)
+NOTHING = array("Q", [0] * len(PENDING))
 # What an instruction of a kind adds one to, besides `instructions`.
 COUNTED_BY_KIND_NAMES = {
     "branch": ("branches",),
@@ -121,6 +122,7 @@ class Hart:
         self.x = self.state.words(HART["x"], 33)
         self.f = self.state.words(HART["f"], 32)
         self._words = self.state.words(0, HART["predictor"] // 8)
+        self._pending = self.state.words(HART[PENDING[0]], len(PENDING))
         self.predictor = self.state.view[HART["predictor"] : HART["predictor"] + 4096]
         self.clock = 0  # cycles collected so far; `cycles` adds what is still in the state
         self.counts = {mode: dict.fromkeys(SOURCES, 0) for mode in (U, S, M)}
@@ -188,21 +190,19 @@ class Hart:
     def collect(self) -> None:
         """Move what was counted since the last call to the current mode's counts and the clock."""
         words = self._words
-        instructions = words[INSTRUCTIONS]
-        if not instructions:
+        if not words[INSTRUCTIONS]:
             return
-        misses = words[BRANCH_MISSES]
-        cycles = instructions + words[EXTRA_CYCLES] + MISPREDICT_CYCLES * misses
+        instructions, extra, branches, misses, loads, stores = self._pending.tolist()
+        cycles = instructions + extra + MISPREDICT_CYCLES * misses
         counts = self.counts[words[MODE]]
         counts["instructions"] += instructions
         counts["cycles"] += cycles
-        counts["branches"] += words[BRANCHES]
+        counts["branches"] += branches
         counts["branch-misses"] += misses
-        counts["loads"] += words[LOADS]
-        counts["stores"] += words[STORES]
+        counts["loads"] += loads
+        counts["stores"] += stores
         self.clock += cycles
-        for field in PENDING:
-            words[field] = 0
+        self._pending[:] = NOTHING
 
     def charge(self, instructions: int, cycles: int, **others: int) -> None:
         """Count what a model of system software did in the current mode, and let the time pass.
