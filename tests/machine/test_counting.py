@@ -121,7 +121,7 @@ def test_cycles_are_the_sum_by_hand(engines, engine, program, steps, counted):
 @pytest.mark.parametrize(
     "instruction, cause, counted",
     [
-        pytest.param(0, 2, 1, id="illegal"),
+        pytest.param((0, 2), 2, 1, id="illegal"),
         pytest.param(word("ld", rd=5, rs1=0, imm=0), 5, 1, id="access fault"),
         pytest.param(word("ecall"), 8, 2, id="call"),  # as QEMU counts it
     ],
