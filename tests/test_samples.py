@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from rvperf.events import parse_events
+from rvperf.session import StatRequest, stat
 from tests.oracles import need, qemu
 from tests.subject import counted, rvperf
 
@@ -22,6 +24,10 @@ VARIANTS = {"hello": ("hello", "hello-pie")}
 ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"} | {
     name: os.environ[name] for name in ("HOME", "XDG_CACHE_HOME") if name in os.environ
 }
+
+# With how many instructions the C library in `printf` (glibc 2.36) notes that set_robust_list has
+# worked, which it doesn't under QEMU.
+ROBUST = 1
 
 
 @dataclass
@@ -128,8 +134,10 @@ def test_does_what_the_sample_says(case, tmp_path):
     else:
         assert done.stderr == b""
         assert done.returncode == case.exit
-    counts = counted((tmp_path / "counts").read_text())
-    assert {name: counts[name] for name in case.events} == case.events
+    # In the order asked for: perf drops the modifier from a cache event's name.
+    counts = counted((tmp_path / "counts").read_text()).values()
+    if case.events:
+        assert dict(zip(case.events, counts, strict=True)) == case.events
 
 
 @cases
@@ -138,7 +146,8 @@ def test_counts_the_instructions_that_qemu_counts(case, tmp_path):
     if case.args == ["stack"]:
         pytest.skip("how deep the stack gets depends on the limit, not on the program")
     argv = [str(ROOT / case.argv[0]), *case.args]
-    expected = qemu.count(argv, cwd=tmp_path, env=ENV).instructions
+    oracle = qemu.count(argv, cwd=tmp_path, env=ENV)
+    expected = oracle.instructions + ROBUST * oracle.unrobust
     rvperf(
         "stat",
         "-x,",
@@ -154,6 +163,33 @@ def test_counts_the_instructions_that_qemu_counts(case, tmp_path):
     count = counted((tmp_path / "counts").read_text())["instructions:u"]
     # QEMU's plugin counts an instruction before it faults; a hart doesn't retire it.
     assert count in ((expected, expected - 1) if case.signal else (expected,))
+
+
+COUNTABLE = (
+    "instructions:u,cycles:u,branches:u,branch-misses:u,L1-dcache-loads:u,L1-dcache-stores:u,"
+    "instructions:k,cycles:k,page-faults,minor-faults,major-faults,context-switches,task-clock"
+)
+FIRST_NS = 350_000  # of emulated time; a longer sample gets SIGTERM then, which must not show
+
+
+@cases
+def test_both_engines_count_and_print_the_same(case, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    results = []
+    for engine in ("reference", "native"):
+        done = stat(
+            StatRequest(
+                argv=(str(ROOT / case.argv[0]), *case.args),
+                events=parse_events(COUNTABLE),
+                sysroot=None,
+                allow_write=(),
+                env=ENV,
+                engine=engine,
+                timeout_ns=FIRST_NS,
+            )
+        )
+        results.append((done, capfd.readouterr()))
+    assert results[0] == results[1]
 
 
 def counts_of(tmp_path, events, *argv):
@@ -188,15 +224,6 @@ def test_sorted_data_are_easier_to_predict(tmp_path):
         for order in ("unsorted", "sorted")
     )
     assert in_order < unsorted / 5
-
-
-@pytest.mark.parametrize("argv", ["sieve", "fault store", "printf 1000"])
-def test_ten_runs_print_the_same(argv, tmp_path):
-    program, *args = argv.split()
-    runs = [rvperf("stat", "--", SAMPLES / program, *args, env=ENV) for _ in range(10)]
-    assert {(run.stdout, run.stderr, run.returncode) for run in runs} == {
-        (runs[0].stdout, runs[0].stderr, runs[0].returncode)
-    }
 
 
 @pytest.mark.parametrize("directory", ["samples", "bench"])

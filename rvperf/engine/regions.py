@@ -9,6 +9,7 @@ the TLB does not know, and all else that is rare, leaves to tier 0 before its in
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from isa.ext import RV64GC
@@ -21,6 +22,7 @@ from rvperf.machine.state import HART
 from rvperf.machine.timing import cycles_of, predict, predictor_index
 
 MOST_INSTRUCTIONS = 600
+LINKS = (1, 5)  # registers that calls leave the return address in (unprivileged manual 2.5.1)
 NO_PAGE = 0x800  # no address cut to its page and alignment looks so
 IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5", "csr")
 
@@ -196,9 +198,10 @@ class Compiled(Native):
         self.head = blocks[0].pc
         self.live = live
         self.exits: dict[int, set[str]] = {}
+        self.counted = [name for name in ("branches", "loads", "stores") if name in live]
+        self._plan()
         steps = [step for block in blocks for step in block.steps]
         self.registers = sorted({name for step in steps for name in registers(step.decoded)})
-        self.counted = [name for name in ("branches", "loads", "stores") if name in live]
         if any(cycles_of(step.decoded.insn.kind) > 1 for step in steps):
             self.counted.append("extra_cycles")
         self._function([step.decoded.insn.kind for step in steps])
@@ -261,35 +264,34 @@ class Compiled(Native):
     def _block(self, block: BasicBlock) -> None:
         code = self.code
         code.start(f"b{block.pc:x}")
-        length = len(block.steps)
-        budget = code.load("%left")
-        on = f"go{block.pc:x}"
         self.side = f"side{block.pc:x}"
-        self.side_edges: list[tuple[int, str]] = []
+        self.side_edges: list[tuple[int, str, Counter]] = []
         self.index = 0
-        self.counts = dict.fromkeys(self.counted, 0)
-        self.side_counts: list[dict[str, int]] = []
-        self._side_edge()
-        code.branch(budget.ult(length), self.side, on, UNLIKELY)
-        code.start(on)
-        code.store("%left", budget - length)
+        self.counts = Counter(self.carried[block.pc])
+        if block.pc in self.longest:
+            enough = f"go{block.pc:x}"
+            self._side_edge()
+            short = code.load("%left").ult(self.longest[block.pc])
+            code.branch(short, self.side, enough, UNLIKELY)
+            code.start(enough)
         self.jumped = self.when = None
         self.memos = set(block.pages)
         for step in block.steps:
             self._step(step)
+            self.counts += self._tally(step)
             self.index += 1
-        for name, count in self.counts.items():
-            if count:
-                code.store(f"%{name}", code.load(f"%{name}") + count)
         dirty = block.dirty | block.writes()
         last = block.steps[-1]
         if self.when is not None:
             self._branch(last, self.when, dirty)
         elif self.jumped is not None and not block.next:
+            self._settle(self.counts)
             self._leave(self.jumped, dirty)
         else:
+            self._arrive(block.next[0])
             code.goto(self._label(block.next[0], dirty))
-        self._side_exit(block, budget)
+        if self.side_edges:
+            self._side_exit(block)
 
     def _label(self, pc: int, dirty: set[str]) -> str:
         """Where control goes for pc: a block of the region, or an exit."""
@@ -297,6 +299,57 @@ class Compiled(Native):
             return f"b{pc:x}"
         self.exits.setdefault(pc, set()).update(dirty)
         return f"exit{pc:x}"
+
+    # Counts. What a block retires is a constant, and so is what a chain of blocks retires that are
+    # only entered from one another: the sum is carried along, and settled where ways join.
+
+    def _tally(self, step: Step) -> Counter:
+        """What one instruction counts."""
+        kind = step.decoded.insn.kind
+        counts = Counter({"instructions": 1})
+        if extra := cycles_of(kind) - 1:
+            counts["extra_cycles"] = extra
+        for name in COUNTED_BY_KIND_NAMES.get(kind, ()):
+            if name in self.counted:
+                counts[name] = 1
+        return counts
+
+    def _plan(self) -> None:
+        """Find out what is carried into each block, and where the budget is checked.
+
+        It is checked where a loop comes round, and at the head: for the longest way to the next
+        check, so that no block between them need ask.
+        """
+        order = _depth_first(self.blocks, self.head)
+        place = {pc: n for n, pc in enumerate(order)}
+        edges = [(b.pc, to) for b in self.blocks.values() for to in b.next if to in self.blocks]
+        back = {to for at, to in edges if place[at] >= place[to]}
+        entered = Counter(to for _, to in edges)
+        checked = back | {self.head}
+        self.carried = {pc: Counter() for pc in self.blocks}
+        need: dict[int, int] = {}
+        for pc in reversed(order):
+            block = self.blocks[pc]
+            following = [need[to] for to in block.next if to in need and to not in checked]
+            need[pc] = len(block.steps) + max(following, default=0)
+        self.longest = {pc: need[pc] for pc in checked}
+        for pc in order:
+            leaving = sum(map(self._tally, self.blocks[pc].steps), self.carried[pc])
+            for to in self.blocks[pc].next:
+                if to in self.blocks and entered[to] == 1 and to not in checked:
+                    self.carried[to] = leaving
+
+    def _arrive(self, pc: int) -> None:
+        """Settle the counts on the way to pc, unless they are carried there."""
+        if not self.carried.get(pc):
+            self._settle(self.counts)
+
+    def _settle(self, counts: Counter) -> None:
+        for name, count in counts.items():
+            if name == "instructions":
+                self.code.store("%left", self.code.load("%left") - count)
+            else:
+                self.code.store(f"%{name}", self.code.load(f"%{name}") + count)
 
     def _step(self, step: Step) -> None:
         insn, operands = step.decoded.insn, step.decoded.operands
@@ -318,11 +371,6 @@ class Compiled(Native):
         value = insn.body(**given)
         if value is not None and (register := written(step.decoded)):
             self._write(register, value)
-        if "extra_cycles" in self.counts:
-            self.counts["extra_cycles"] += cycles_of(insn.kind) - 1
-        for name in COUNTED_BY_KIND_NAMES.get(insn.kind, ()):
-            if name in self.counts:
-                self.counts[name] += 1
 
     def _host(self, addr, size, access, aligned=False) -> str:
         """As in tier 0, but an access first tries the page that the last one through the same
@@ -355,8 +403,7 @@ class Compiled(Native):
     # Ways out of an instruction.
 
     def _side_edge(self) -> None:
-        self.side_edges.append((self.index, self.code.block))
-        self.side_counts.append(dict(self.counts))
+        self.side_edges.append((self.index, self.code.block, Counter(self.counts)))
 
     def give_up(self) -> None:
         self._side_edge()
@@ -365,28 +412,22 @@ class Compiled(Native):
     def missed(self, addr, access) -> None:
         self.give_up()
 
-    def _side_exit(self, block: BasicBlock, budget: Ssa) -> None:
+    def _side_exit(self, block: BasicBlock) -> None:
         """Leave in the middle of the block: pc and counts depend on where."""
         code = self.code
         code.start(self.side)
-        pcs = [step.pc for step in block.steps]
 
         def merged(values) -> Ssa:
             edges = zip(values, self.side_edges, strict=True)
             joined = ", ".join(f"[ {value}, %{edge[1]} ]" for value, edge in edges)
             return Ssa(code, code.value(f"phi i64 {joined}"))
 
-        pc = merged([pcs[index] for index, _ in self.side_edges])
-        done = merged([index for index, _ in self.side_edges])
-        partial = {
-            name: merged([counts[name] for counts in self.side_counts])
-            for name in self.counted
-            if any(counts[name] for counts in self.side_counts)
-        }
-        for name, count in partial.items():
-            code.store(f"%{name}", code.load(f"%{name}") + count)
+        pc = merged([block.steps[index].pc for index, _, _ in self.side_edges])
+        names = sorted({name for _, _, counts in self.side_edges for name in counts})
+        done = {name: merged([counts[name] for _, _, counts in self.side_edges]) for name in names}
+        self._settle(done)
         self._save(block.dirty | block.writes())
-        self._resume(pc, budget - done)
+        self._resume(pc, code.load("%left"))
 
     def _save(self, dirty: set[str]) -> None:
         """Bring the state up to date."""
@@ -439,16 +480,33 @@ class Compiled(Native):
         code.branch(when, taken, fallen)
         for label, way, pc in ((taken, True, step.target()), (fallen, False, step.next_pc)):
             code.start(label)
+            self._arrive(pc)
             go = self._label(pc, dirty)
             learn = code.fresh("learn")
-            state = code.load(counter, 8)
             # A saturated counter that was right stays as it is, and there is nothing to count.
-            code.branch(state == (3 if way else 0), go, learn, LIKELY)
+            code.branch(code.load(counter, 8) == (3 if way else 0), go, learn, LIKELY)
             code.start(learn)
-            after, missed = predict(state, SsaBit(code, way))
+            after, missed = predict(code.load(counter, 8), SsaBit(code, way))
             code.store(counter, after, 8)
             self.bump("branch_misses", missed.word())
             code.goto(go)
+
+
+def _depth_first(blocks: dict[int, BasicBlock], head: int) -> list[int]:
+    """The blocks in reverse postorder: but for ways back, each comes after those it follows."""
+    order: list[int] = []
+    seen = {head}
+    stack = [(head, iter(blocks[head].next))]
+    while stack:
+        pc, following = stack[-1]
+        to = next((to for to in following if to in blocks and to not in seen), None)
+        if to is None:
+            order.append(pc)
+            stack.pop()
+        else:
+            seen.add(to)
+            stack.append((to, iter(blocks[to].next)))
+    return order[::-1]
 
 
 def registers(decoded: Decoded) -> list[str]:
@@ -466,6 +524,18 @@ def region_module(name: str, blocks: list[BasicBlock], live: frozenset[str]) -> 
     """The LLVM module of a region whose function is called `name`."""
     compiled = Compiled(name, blocks, live)
     return "\n".join([*sorted(compiled.code.declared), compiled.text(), ATTRIBUTES, METADATA])
+
+
+def exits(blocks: list[BasicBlock]) -> set[int]:
+    """Where control may go from the region: its exits, and what its calls return to."""
+    found = {pc for block in blocks for pc in block.next}
+    for block in blocks:
+        last = block.steps[-1]
+        if last.decoded.operands.get("rd") in LINKS and not block.next:
+            found.add(last.next_pc)
+        if (target := last.target()) is not None:
+            found.add(target)
+    return found - {step.pc for block in blocks for step in block.steps}
 
 
 def ranges(blocks: list[BasicBlock]) -> list[tuple[int, int]]:

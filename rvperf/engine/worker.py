@@ -3,7 +3,8 @@
 It is a process of its own so that compiling neither holds the interpreter lock of the emulating
 one nor, if LLVM should fail on some region, ends it. Messages are pickles, each after its length
 as eight bytes; both ends are ours. When the emulating process is done, this one finishes what it
-was asked for, within `GRACE_SECONDS`, and adds its regions to the cache for the next run.
+was asked for, goes on to where those regions lead, all within `GRACE_SECONDS`, and adds what it
+has to the cache, so that the next run of the program finds it.
 """
 
 from __future__ import annotations
@@ -15,13 +16,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 
 from isa.record import Record
 from rvperf.engine import codecache
 from rvperf.engine.codecache import Region
 
 GRACE_SECONDS = 30
-COMMAND = "import sys; from rvperf.engine.worker import main; main(sys.argv[1])"
+# -P and the path: whatever lies in the working directory is not for us to import.
+COMMAND = """\
+import sys
+file, *sys.path = sys.argv[1:]
+from rvperf.engine.worker import main
+main(file)
+"""
 
 
 class Job(Record):
@@ -42,7 +50,7 @@ class Worker:
     def __init__(self, file: str, live: frozenset[str]):
         self.live = live
         self.process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, file],
+            [sys.executable, "-P", "-c", COMMAND, file, *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -99,18 +107,19 @@ class Worker:
         self.process.returncode = 0  # nobody waits for it: it outlives this process
 
 
-def compile_region(job: Job) -> Region:
-    """Explore and compile one region; one without ranges if there is nothing to compile."""
+def compile_region(job: Job) -> tuple[Region, set[int]]:
+    """(the region at the job's head, where control may go from it); no ranges: nothing there."""
     from rvperf.engine import objects, regions
 
     snapshot = regions.Snapshot(job.pages)
     blocks = regions.explore(snapshot, job.head)
     if not blocks:
-        return Region(job.head)
+        return Region(job.head), set()
     piece = objects.compile_module(regions.region_module("region", blocks, job.live))
     ranges = tuple(regions.ranges(blocks))
     guest_code = b"".join(snapshot.bytes(start, end) for start, end in ranges)
-    return Region(job.head, ranges, guest_code, piece.code, piece.symbols["region"])
+    region = Region(job.head, ranges, guest_code, piece.code, piece.symbols["region"])
+    return region, {pc for pc in regions.exits(blocks) if snapshot.executed(pc)}
 
 
 def read_jobs(source, jobs: queue.SimpleQueue) -> None:
@@ -122,27 +131,37 @@ def read_jobs(source, jobs: queue.SimpleQueue) -> None:
 
 def main(file: str) -> None:
     """Serve jobs until stdin ends, then keep the regions in the cache."""
-    os.nice(5)
     jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     threading.Thread(target=read_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
     sink = sys.stdout.buffer
-    done: list[Region] = []
-    listening, deadline = True, None
-    while (job := jobs.get()) and (deadline is None or time.monotonic() < deadline):
+    done: dict[int, Region] = {}
+    onward: deque[Job] = deque()  # where the regions lead, in the order of their heat
+    deadline = None  # once nobody listens any more
+
+    def work(job: Job) -> Region:
         try:
-            region = compile_region(job)
+            region, exits = compile_region(job)
         except Exception:  # a region that can't be compiled stays interpreted
-            region = Region(job.head)
-        if region.ranges:
-            done.append(region)
-        if not listening:
+            region, exits = Region(job.head), set()
+        done[job.head] = region
+        onward.extend(Job(pc, job.live, job.pages) for pc in sorted(exits))
+        return region
+
+    while (job := jobs.get()) and (deadline is None or time.monotonic() < deadline):
+        data = pickle.dumps(work(job))
+        if deadline is not None:
             continue
-        data = pickle.dumps(region)
         try:
             sink.write(len(data).to_bytes(8, "little") + data)
             sink.flush()
         except OSError:
-            listening, deadline = False, time.monotonic() + GRACE_SECONDS
-    if done and file:
-        codecache.add_regions(file, done)
+            deadline = time.monotonic() + GRACE_SECONDS
+    os.nice(10)
+    deadline = deadline or time.monotonic() + GRACE_SECONDS
+    while onward and time.monotonic() < deadline:
+        job = onward.popleft()
+        if job.head not in done:
+            work(job)
+    if file:
+        codecache.add_regions(file, [region for region in done.values() if region.ranges])
     os._exit(0)  # stdout may be closed at its other end; there is nothing left to flush

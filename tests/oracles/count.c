@@ -31,12 +31,17 @@ size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
 size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
+typedef void (*return_callback)(qemu_plugin_id_t, unsigned int vcpu, int64_t number, int64_t ret);
+void qemu_plugin_register_vcpu_syscall_ret_cb(qemu_plugin_id_t, return_callback);
 
 #define EXPORT __attribute__((visibility("default")))
 EXPORT int qemu_plugin_version = 1;
 
-// ALL counts every instruction; the others are disjoint. qemu.py names them in the same order.
-enum class { ALL, BRANCH, JUMP, LOAD, STORE, AMO, LR, SC, ECALL, CLASSES };
+// ALL counts every instruction; the others up to ECALL are disjoint. UNPROBED and UNROBUST count
+// the calls of riscv_hwprobe and set_robust_list that QEMU did not know. qemu.py names them in the
+// same order.
+enum class { ALL, BRANCH, JUMP, LOAD, STORE, AMO, LR, SC, ECALL, UNPROBED, UNROBUST, CLASSES };
+enum { set_robust_list = 99, riscv_hwprobe = 258, linux_ENOSYS = 38 };
 static uint64_t *counts;
 static bool classes = true;
 
@@ -96,6 +101,15 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     }
 }
 
+static void returned(qemu_plugin_id_t id, unsigned int vcpu, int64_t number, int64_t ret)
+{
+    (void)id, (void)vcpu;
+    if (ret == -linux_ENOSYS && number == riscv_hwprobe)
+        __atomic_fetch_add(&counts[UNPROBED], 1, __ATOMIC_RELAXED);
+    if (ret == -linux_ENOSYS && number == set_robust_list)
+        __atomic_fetch_add(&counts[UNROBUST], 1, __ATOMIC_RELAXED);
+}
+
 EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv)
 {
     (void)info;
@@ -114,5 +128,6 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, 
     if (!counts || counts == MAP_FAILED)
         return 1;
     qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+    qemu_plugin_register_vcpu_syscall_ret_cb(id, returned);
     return 0;
 }

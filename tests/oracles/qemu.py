@@ -21,7 +21,7 @@ from tests.oracles import CACHE
 
 QEMU = "qemu-riscv64"
 SOURCE = Path(__file__).with_name("count.c")
-FIELDS = ("all", "branch", "jump", "load", "store", "amo", "lr", "sc", "ecall")
+FIELDS = "all branch jump load store amo lr sc ecall unprobed unrobust".split()
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Counts(Run):
-    """How a program ended and what it executed. An AMO loads and stores; lr loads, sc stores."""
+    """How a program ended and what it executed. An AMO loads and stores; lr loads, sc stores.
+
+    `unprobed` and `unrobust` are the calls of riscv_hwprobe and set_robust_list that this QEMU did
+    not know.
+    """
 
     instructions: int
     branches: int = 0
@@ -44,6 +48,8 @@ class Counts(Run):
     stores: int = 0
     atomics: int = 0
     ecalls: int = 0
+    unprobed: int = 0
+    unrobust: int = 0
 
 
 def missing() -> str | None:
@@ -88,7 +94,7 @@ def plugin() -> Path:
 
 def located(program: str, sysroot: str | Path | None) -> str:
     """The file of a program: as named, or found in the sysroot."""
-    if sysroot is None:
+    if sysroot is None or program.startswith(f"{sysroot}/"):
         return program
     if program.startswith("/"):
         return f"{sysroot}{program}"
@@ -110,11 +116,16 @@ def run(
     timeout: float = 120,
     options: Sequence[str] = (),
 ) -> Run:
-    """Run a program; `options` are QEMU's. The guest's argv[0] is the name as given."""
-    command = [QEMU, *options, "-0", argv[0]]
+    """Run a program; `options` are QEMU's. The guest's argv[0] is the name as given.
+
+    QEMU turns the order of the environment round, so it gets that turned round already.
+    """
+    command = [QEMU, "-R", "0x4000000000", *options, "-0", argv[0]]
     if sysroot is not None:
         command += ["-L", str(sysroot)]
     command += [located(argv[0], sysroot), *argv[1:]]
+    given = os.environ if env is None else env
+    env = {name: given[name] for name in reversed(given)}
     done = subprocess.run(
         command, cwd=cwd, env=env, input=stdin, capture_output=True, timeout=timeout
     )
@@ -146,4 +157,6 @@ def count(argv: Sequence[str], *, classes: bool = True, **how) -> Counts:
         stores=n["store"] + n["sc"] + n["amo"],
         atomics=n["amo"] + n["lr"] + n["sc"],
         ecalls=n["ecall"],
+        unprobed=n["unprobed"],
+        unrobust=n["unrobust"],
     )

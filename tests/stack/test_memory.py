@@ -105,7 +105,11 @@ def check_tables(memory):
             assert area.prot & PROT_WRITE and pte & D
             assert area.shared or frames.exclusive(pte >> 10)
         assert frames.ram.contains(pte >> 10 << 12, PAGE)
-        assert pte >> 10 not in frames.free
+        frame = pte >> 10
+        assert frame not in frames.free
+        run = frames.runs.get(frame // 512 * 512)
+        assert run is None or run.taken >> frame % 512 & 1, "mapped, but not taken"
+    assert frames.spare == sum(512 - run.taken.bit_count() for run in frames.runs.values())
     starts = [area.start for area in memory.areas]
     assert starts == memory.starts == sorted(starts)
     for one, two in zip(memory.areas, memory.areas[1:], strict=False):
@@ -319,3 +323,16 @@ def test_the_stack_grows_to_its_limit(call):
     memory.fault(top - (7 << 20), PROT_WRITE)
     with pytest.raises(AccessFault):
         memory.fault(top - (8 << 20), PROT_WRITE)
+
+
+def test_the_last_frame_is_found_and_then_the_program_ends(tmp_path, capfd):
+    call = Caller(tmp_path, size=16 << 20)
+    size = 64 << 20
+    at = call("mmap", 0, size, 3, PRIVATE | ANONYMOUS, -1, 0)
+    pages = 0
+    while not call.kernel.finished:
+        call.trap(15, at + pages * PAGE)
+        pages += 1
+    assert call.kernel.exit.signal == 9
+    assert 2000 < pages < 16 * 256
+    assert "memory is used up" in capfd.readouterr().err

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 
 import pytest
 
@@ -24,7 +25,7 @@ def place(tmp_path, monkeypatch):
             super().__init__(sysroot, [root for root in writable if root != "/tmp"])
 
     monkeypatch.setattr("rvperf.stack.kernel.Paths", Elsewhere)
-    for name in ("work", "outside", "extra", "root/etc", "root/usr/bin"):
+    for name in ("inside", "outside", "extra", "root/etc", "root/usr/bin"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "outside/secret").write_text("secret")
     (tmp_path / "root/etc/name").write_text("sysroot")
@@ -33,7 +34,7 @@ def place(tmp_path, monkeypatch):
 
 @pytest.fixture
 def call(place):
-    return Caller(place / "work", str(place / "root"), [str(place / "extra")])
+    return Caller(place / "inside", str(place / "root"), [str(place / "extra")])
 
 
 def open_(call, path, flags=0, mode=0o644):
@@ -47,7 +48,7 @@ def read(call, fd, count=100):
 
 
 def test_cwd_tmp_and_what_is_named_can_be_written(call, place):
-    for path in ("new", place / "work/other", place / "extra/third", "../extra/fourth"):
+    for path in ("new", place / "inside/other", place / "extra/third", "../extra/fourth"):
         assert open_(call, path, WRONLY | CREAT) >= 3
     assert (place / "extra/fourth").exists()
 
@@ -62,7 +63,7 @@ def test_the_real_tmp_can_be_written(tmp_path):
 ESCAPES = [
     "../outside/new",
     "{base}/outside/new",
-    "../work/../outside/new",
+    "../inside/../outside/new",
     "link/new",
     "deep/link/new",
     "absolute/new",
@@ -74,10 +75,10 @@ ESCAPES = [
 
 @pytest.mark.parametrize("path", ESCAPES)
 def test_nothing_is_created_elsewhere(call, place, path):
-    (place / "work/link").symlink_to("../outside")
-    (place / "work/deep").mkdir()
-    (place / "work/deep/link").symlink_to("../../outside")
-    (place / "work/absolute").symlink_to(place / "outside")
+    (place / "inside/link").symlink_to("../outside")
+    (place / "inside/deep").mkdir()
+    (place / "inside/deep/link").symlink_to("../../outside")
+    (place / "inside/absolute").symlink_to(place / "outside")
     path = path.format(base=place)
     assert open_(call, path, WRONLY | CREAT) in (-errno.EACCES, -errno.ENOENT)
     assert call("mkdirat", CWD, path, 0o755) in (-errno.EACCES, -errno.ENOENT, -errno.EEXIST)
@@ -91,9 +92,9 @@ def test_nothing_is_created_elsewhere(call, place, path):
 
 
 def test_what_lies_elsewhere_is_not_changed(call, place):
-    (place / "work/hard").write_text("mine")
+    (place / "inside/hard").write_text("mine")
     secret = place / "outside/secret"
-    (place / "work/link").symlink_to(secret)
+    (place / "inside/link").symlink_to(secret)
     for path in (secret, "../outside/secret", "link"):
         path = str(path)
         assert open_(call, path, WRONLY) == -errno.EACCES
@@ -115,10 +116,10 @@ def test_what_lies_elsewhere_is_not_changed(call, place):
 def test_a_hard_link_is_no_way_out(call, place):
     path = str(place / "outside/secret")
     assert call("linkat", CWD, path, CWD, "mine", 0) == -errno.EACCES
-    (place / "work/link").symlink_to(place / "outside/secret")
+    (place / "inside/link").symlink_to(place / "outside/secret")
     assert call("linkat", CWD, "link", CWD, "mine", 0x400) == -errno.EACCES
     assert call("linkat", CWD, "link", CWD, "mine", 0) == 0  # the link itself
-    assert os.path.islink(place / "work/mine")
+    assert os.path.islink(place / "inside/mine")
     assert open_(call, "mine", WRONLY) == -errno.EACCES
 
 
@@ -162,7 +163,7 @@ def test_the_writable_directory_itself_stays(call, place):
 def test_permission_bits_that_lend_rights_are_dropped(call, place):
     assert open_(call, "new", WRONLY | CREAT, 0o6755) >= 3
     assert call("fchmodat", CWD, "new", 0o6777) == 0
-    assert (place / "work/new").stat().st_mode & 0o7777 == 0o777
+    assert (place / "inside/new").stat().st_mode & 0o7777 == 0o777
 
 
 def test_absolute_paths_are_the_sysroots_first(call, place):
@@ -193,7 +194,7 @@ def test_inside_the_sysroot_up_ends_at_its_root(call, place):
 def test_cwd_is_the_hosts_own(call, place):
     at = call.room(300)
     n = call("getcwd", at, 300)
-    assert call.memory.read(at, n) == f"{place}/work".encode() + b"\0"
+    assert call.memory.read(at, n) == f"{place}/inside".encode() + b"\0"
     assert call("getcwd", at, 5) == -errno.ERANGE
 
 
@@ -219,14 +220,14 @@ def test_cwd_inside_the_sysroot_keeps_its_name(place):
     ],
 )
 def test_lookup_errors_are_linux_s(call, place, path, number):
-    (place / "work/loop").symlink_to("loop")
-    (place / "work/broken").symlink_to("nowhere")
+    (place / "inside/loop").symlink_to("loop")
+    (place / "inside/broken").symlink_to("nowhere")
     assert open_(call, path) == -number
     assert call("newfstatat", CWD, path, call.room(128), 0) == -number
 
 
 def test_host_devices_and_pipes_are_not_opened(call, place):
-    os.mkfifo(place / "work/fifo")
+    os.mkfifo(place / "inside/fifo")
     assert open_(call, "fifo") == -errno.ENXIO
     assert open_(call, "/dev/mem") == -errno.ENOENT
     assert open_(call, "/dev/../proc/1/mem") == -errno.ENOENT
@@ -235,9 +236,9 @@ def test_host_devices_and_pipes_are_not_opened(call, place):
 
 
 def test_links_to_proc_lead_to_ours(call, place):
-    (place / "work/p").symlink_to("/proc/version")
+    (place / "inside/p").symlink_to("/proc/version")
     up = "../" * 40
-    (place / "work/q").symlink_to(f"{up}proc/version")
+    (place / "inside/q").symlink_to(f"{up}proc/version")
     for name in ("p", "q"):
         assert b"rvperf" in read(call, open_(call, name))
 
@@ -245,13 +246,13 @@ def test_links_to_proc_lead_to_ours(call, place):
 def test_proc_self_exe_is_the_program(call, place):
     at = call.room(300)
     n = call("readlinkat", CWD, "/proc/self/exe", at, 300)
-    assert call.memory.read(at, n) == f"{place}/work/program".encode()
+    assert call.memory.read(at, n) == f"{place}/inside/program".encode()
     assert read(call, open_(call, "/proc/self/exe"), 4) == b"\x7fELF"
 
 
 def test_directories_list_in_order(call, place):
     for name in ("c", "a", "b"):
-        (place / "work" / name).touch()
+        (place / "inside" / name).touch()
     fd = open_(call, ".", DIRECTORY)
     at = call.room(1000)
     n = call("getdents64", fd, at, 1000)
@@ -262,3 +263,55 @@ def test_directories_list_in_order(call, place):
         raw = raw[length:]
     assert names == [".", "..", "a", "b", "c", "program"]
     assert call("getdents64", fd, at, 1000) == 0
+
+
+NAMES = ("a", "b", "a/b", "b/a", ".", "..", "../outside", "../outside/secret", "a/../..", "b/../a")
+
+
+def tree(root):
+    """Everything below a directory: names, kinds, permissions, contents."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        status = path.lstat()
+        data = os.readlink(path) if path.is_symlink() else path.is_file() and path.read_bytes()
+        found[str(path)] = (status.st_mode, status.st_nlink, status.st_mtime_ns, data)
+    return found, root.lstat().st_mode
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_sequence_of_calls_changes_what_lies_elsewhere(place, seed):
+    choose = random.Random(seed)
+    call = Caller(place / "inside", str(place / "root"))
+    before = (tree(place / "outside"), tree(place / "root"), tree(place / "extra"))
+    roots = (
+        *NAMES,
+        "/etc/name",
+        "/etc",
+        "/",
+        *(f"{place}/{name}" for name in ("outside", "inside")),
+    )
+    changed = 0
+    for _ in range(400):
+        one, two = choose.choice(roots), choose.choice(roots)
+        if choose.random() < 0.3:
+            one = f"{one}/{choose.choice(NAMES)}"
+        directory = choose.choice((CWD, CWD, *call.task.descriptors.open))
+        operations = (
+            ("symlinkat", two, directory, one),
+            ("mkdirat", directory, one, 0o777),
+            ("renameat2", directory, one, CWD, two, 0),
+            ("linkat", directory, one, CWD, two, choose.choice((0, 0x400))),
+            ("unlinkat", directory, one, choose.choice((0, REMOVEDIR))),
+            ("fchmodat", directory, one, choose.choice((0o777, 0o700))),
+            ("truncate", one, 3),
+            ("utimensat", directory, one, 0, choose.choice((0, NOFOLLOW_AT))),
+            ("mknodat", directory, one, 0o100666, 0),
+            ("chdir", one),
+            ("openat", directory, one, choose.choice((0, DIRECTORY)), 0),
+            ("openat", directory, one, choose.choice((TRUNC, WRONLY | CREAT)), 0o666),
+        )
+        changed += call(*choose.choice(operations)) >= 0
+        for number in [number for number in call.task.descriptors.open if number > 20]:
+            call("close", number)
+    assert changed > 5
+    assert before == (tree(place / "outside"), tree(place / "root"), tree(place / "extra"))

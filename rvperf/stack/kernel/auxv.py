@@ -11,7 +11,7 @@ from .memory import PROT_EXEC, PROT_READ, PROT_WRITE, USER_END
 
 AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_FLAGS, AT_ENTRY = 3, 4, 5, 6, 7, 8, 9
 AT_UID, AT_EUID, AT_GID, AT_EGID, AT_HWCAP, AT_CLKTCK, AT_SECURE = 11, 12, 13, 14, 16, 17, 23
-AT_RANDOM, AT_HWCAP2, AT_EXECFN, AT_MINSIGSTKSZ = 25, 26, 31, 51
+AT_RANDOM, AT_EXECFN = 25, 31
 
 HWCAP = sum(1 << ord(letter) - ord("a") for letter in "imafdc")
 STACK_FIRST_SIZE = 33 * PAGE  # 128 KiB beyond what the strings need: setup_arg_pages()
@@ -35,9 +35,7 @@ def build_stack(space, argv, env, name, entries, random_bytes, executable):
         *entries,
         (AT_SECURE, 0),
         (AT_RANDOM, random_at),
-        (AT_HWCAP2, 0),
         (AT_EXECFN, at + places[-1]),
-        (AT_MINSIGSTKSZ, 1088),
         (0, 0),
     ]
     words = [len(argv), *(at + place for place in places[: len(argv)]), 0]

@@ -217,24 +217,22 @@ class HostStream(OpenFile):
         super().__init__(flags)
         self.host, self.owned = host, owned
         self.terminal = os.isatty(host)
+        self.input, self.output = select.poll(), select.poll()
+        self.input.register(host, select.POLLIN)
+        self.output.register(host, select.POLLOUT)
 
     def close(self):
         if self.owned:
             os.close(self.host)
 
-    def poll(self, events):
-        poll = select.poll()
-        poll.register(self.host, events)
-        return poll.poll(0)
-
     def ready_to_read(self):
-        return bool(self.poll(select.POLLIN))
+        return bool(self.input.poll(0))
 
     def ready_to_write(self):
-        return bool(self.poll(select.POLLOUT))
+        return bool(self.output.poll(0))
 
     def hung_up(self):
-        found = self.poll(0)
+        found = self.input.poll(0)
         return bool(found and found[0][1] & select.POLLHUP)
 
     def read(self, count):
@@ -243,7 +241,10 @@ class HostStream(OpenFile):
         return os.read(self.host, min(count, CHUNK))
 
     def write(self, data):
-        return os.write(self.host, data)
+        # Never more than surely fits: a write that waits here could not be interrupted by ^C.
+        if not self.ready_to_write():
+            raise BlockingIOError
+        return os.write(self.host, data[:PIPE_BUF])
 
     def status(self):
         return os.fstat(self.host)

@@ -20,6 +20,7 @@ FLAGS = 0x3FF
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4  # also the kinds of access
 USER_END = 1 << 38
 STACK_GAP = 256 * PAGE  # mm/mmap.c, stack_guard_gap
+STACK_ROOM = 128 << 20  # arch_pick_mmap_layout()
 MAX_AREAS = 65530  # vm.max_map_count
 INHERITED = (  # what fork copies besides areas and pages
     "mmap_top",
@@ -102,7 +103,7 @@ class AddressSpace:
         self.areas = []
         self.starts = []
         self.users = 1
-        self.mmap_top = USER_END - (128 << 20)
+        self.mmap_top = USER_END - STACK_ROOM
         self.stack_limit = 8 << 20
         self.brk_start = self.brk_end = 0
         self.arguments = (0, 0)  # where argv's strings lie, for /proc/self/cmdline
@@ -443,6 +444,10 @@ class AddressSpace:
             slot = at + other - page
             if not words[slot]:
                 words[slot] = frame(other + shift) << 10 | bits
+
+    def limit_stack(self, limit):
+        """RLIMIT_STACK, as far as there is room above where mmap begins."""
+        self.stack_limit = min(limit, STACK_ROOM - STACK_GAP)
 
     def grow_stack(self, va):
         """Extends the stack down to an address within its limit. Raises AccessFault."""

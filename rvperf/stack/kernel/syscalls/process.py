@@ -19,6 +19,7 @@ CLONE_SETTLS, CLONE_PARENT_SETTID, CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID = (
 )  # fmt: skip
 CLONE_CLEAR_SIGHAND, CLONE_PIDFD, CLONE_NEW = 1 << 32, 0x1000, 0x7E020000
 HIGHEST_TASKS = 4096
+RLIMIT_STACK = 3
 
 
 @syscall(220)
@@ -153,6 +154,7 @@ def replace_program(task, name, argv, envp):
     task.process.threads[:] = [task]
     task.tid = task.process.pid
     old, task.memory = task.memory, space
+    space.limit_stack(kernel.limit(task.process, RLIMIT_STACK)[0])
     kernel.use(space)
     old.release()
     if task.descriptors.users > 1:

@@ -1,13 +1,16 @@
-"""System calls on sockets. There is no network: a socket is one end of a socketpair(2)."""
+"""System calls on sockets. There is no network, and nobody to connect to: a socket that talks is
+one end of a socketpair(2)."""
 
+import os
 import struct
 from errno import EINVAL
 
 from ..files import O_CLOEXEC, O_NONBLOCK, O_RDWR, Pipe, PipeEnd
+from ..vfs import AT_FDCWD, resolve
 from . import Int, Uint, syscall
-from .descriptors import add_pair, start_read, start_write
+from .descriptors import add_pair, limit, start_read, start_write
 
-ENOTSOCK, EOPNOTSUPP, EAFNOSUPPORT, EISCONN = 88, 95, 97, 106
+ENOTSOCK, EOPNOTSUPP, EAFNOSUPPORT, EISCONN, ECONNREFUSED = 88, 95, 97, 106, 111
 AF_UNIX, SOCK_TYPE = 1, 15
 SHUT_RD, SHUT_WR, SHUT_RDWR = 0, 1, 2
 
@@ -22,8 +25,29 @@ def socket_at(task, fd):
 
 @syscall(198)
 def socket(task, domain: Int, type: Int, protocol: Int):
-    """There is no network."""
-    raise OSError(EAFNOSUPPORT, "no network")
+    """A local socket that nobody is at the other end of; there is no network."""
+    if domain != AF_UNIX:
+        raise OSError(EAFNOSUPPORT, "no network")
+    check_type(type)
+    kernel = task.kernel
+    kernel.pipes += 2
+    silent = Pipe(kernel.pipes - 1), Pipe(kernel.pipes)
+    end = PipeEnd(type & O_NONBLOCK | O_RDWR, *silent)
+    end.is_socket = True
+    return task.descriptors.add(end, bool(type & O_CLOEXEC), limit=limit(task))
+
+
+@syscall(203)
+def connect(task, sockfd: Int, addr, addrlen: Uint):
+    """Nobody listens: ENOENT, or ECONNREFUSED if there is something of that name."""
+    socket_at(task, sockfd)
+    if not 2 < addrlen <= 110:
+        raise OSError(EINVAL, "not the length of a local address")
+    raw = task.memory.read(addr, addrlen)
+    path = raw[2:].split(b"\0", 1)[0]
+    if raw[:2] == struct.pack("<H", AF_UNIX) and path:
+        resolve(task, AT_FDCWD, os.fsdecode(path))
+    raise OSError(ECONNREFUSED, "nobody listens")
 
 
 @syscall(199)
@@ -31,8 +55,7 @@ def socketpair(task, domain: Int, type: Int, protocol: Int, sv):
     """Two connected sockets; only local ones, which are two pipes."""
     if domain != AF_UNIX:
         raise OSError(EAFNOSUPPORT, "no network")
-    if type & SOCK_TYPE != 1:
-        raise OSError(EOPNOTSUPP, "streams only")
+    check_type(type)
     kernel = task.kernel
     kernel.pipes += 2
     there, back = Pipe(kernel.pipes - 1), Pipe(kernel.pipes)
@@ -40,6 +63,12 @@ def socketpair(task, domain: Int, type: Int, protocol: Int, sv):
     first, second = PipeEnd(flags, back, there), PipeEnd(flags, there, back)
     first.is_socket = second.is_socket = True
     return add_pair(task, first, second, sv, bool(type & O_CLOEXEC))
+
+
+def check_type(type):
+    """Raises OSError EOPNOTSUPP."""
+    if type & SOCK_TYPE != 1:
+        raise OSError(EOPNOTSUPP, "streams only")
 
 
 def unsupported(number, name, arity):
@@ -64,7 +93,6 @@ for number, name, arity in (
     (200, "bind", 3),
     (201, "listen", 3),
     (202, "accept", 3),
-    (203, "connect", 3),
     (242, "accept4", 4),
     (211, "sendmsg", 3),
     (212, "recvmsg", 3),

@@ -127,7 +127,7 @@ def prlimit64(task, pid: Int, resource: Uint, new_limit, old_limit):
             raise OSError(EPERM, "hard limits can only fall")
         process.limits[resource] = (soft, hard)
         if resource == 3:
-            task.memory.stack_limit = min(soft, 1 << 32)
+            process.leader.memory.limit_stack(soft)
     if old_limit:
         task.memory.write(old_limit, struct.pack("<QQ", *before))
     return 0
