@@ -94,9 +94,7 @@ class Native:
         hart = self.hart
         left, regions = self._budget, self.regions
         while True:
-            start = budget
-            if regions and regions.slice < start:
-                start = regions.slice
+            start = min(budget, regions.slice) if regions else budget
             left[0] = start
             context = hart.context
             if context != self._context:

@@ -59,8 +59,8 @@ PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = (1 << n for n in range(
 NEEDS = {"r": PTE_R | PTE_A, "w": PTE_W | PTE_A | PTE_D, "x": PTE_X | PTE_A}
 SOURCES = ("instructions", "cycles", "branches", "branch-misses", "loads", "stores")
 
-RESERVATION, MODE, ACCESS, SATP = (
-    HART[name] // 8 for name in ("reservation", "mode", "access", "satp")
+RESERVATION, MODE, ACCESS, SATP, PC = (
+    HART[name] // 8 for name in ("reservation", "mode", "access", "satp", "pc")
 )
 # What `collect` moves, as it lies in the state.
 PENDING = ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
@@ -209,7 +209,8 @@ class Hart:
 
         `others` may name any further source of SOURCES, `branch_misses` for `branch-misses`.
         """
-        self.collect()
+        if self._words[INSTRUCTIONS]:
+            self.collect()
         counts = self.counts[self._words[MODE]]
         counts["instructions"] += instructions
         counts["cycles"] += cycles
@@ -300,14 +301,15 @@ class Hart:
     def trap(self, cause: int, tval: int = 0, interrupt: bool = False) -> None:
         """Deliver a trap at pc to the mode that delegation names (privileged manual 3.1.8)."""
         self.collect()
-        words, mode = self.csrs.words, self._words[MODE]
+        state, words = self._words, self.csrs.words
+        mode = state[MODE]
         to = route(cause, interrupt, mode, words[MEDELEG], words[MIDELEG])
         epc, code, value, tvec = FRAME_CSRS[to]
-        words[epc] = self.pc
+        words[epc] = state[PC]
         words[code] = cause | (INTERRUPT if interrupt else 0)
         words[value] = tval
         self.set_mstatus(enter(to, mode, self.mstatus))
-        self.pc = handler(words[tvec], cause, interrupt)
+        state[PC] = handler(words[tvec], cause, interrupt)
         self.mode = to
 
     def sret(self) -> None:
@@ -319,10 +321,11 @@ class Hart:
         self._return(M)
 
     def _return(self, of: Mode) -> None:
-        self.collect()
+        if self._words[INSTRUCTIONS]:
+            self.collect()
         to, status = leave(of, self.mstatus)
         self.set_mstatus(status)
-        self.pc = self.csrs.words[FRAME_CSRS[of][0]]
+        self._words[PC] = self.csrs.words[FRAME_CSRS[of][0]]
         self.mode = to
 
     def pending_interrupt(self) -> Interrupt | None:
@@ -372,12 +375,13 @@ class Hart:
         """The page behind va in the tables of satp, for an access as in `mode` (U or S)."""
         if (va + (1 << 38) & MASK) >> 39:
             raise Trap(PAGE_FAULT[access], va)  # not sign-extended from bit 38
+        ram = self.ram
         table = (self.satp & SATP_PPN) << 12
         for level in (2, 1, 0):
             pa = table + (va >> 12 + 9 * level & 511) * 8
-            if not self.ram.contains(pa, 8):
+            if not ram.contains(pa, 8):
                 raise Trap(ACCESS_FAULT[access], va)
-            pte = self.ram.load(pa, 8)
+            pte = ram.words[pa - ram.base >> 3]
             if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte >> 54:
                 raise Trap(PAGE_FAULT[access], va)
             if pte & (PTE_R | PTE_X):
