@@ -16,7 +16,7 @@ BELOW = {
     "engine": {"machine", "isa"},
     "machine": {"isa"},
     "events": {"isa"},
-    "results": set(),
+    "results": {"isa"},  # for isa.record alone
     "isa": set(),
 }
 """What each layer stands on; it may also import whatever those stand on."""

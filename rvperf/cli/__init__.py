@@ -1,6 +1,7 @@
 """The `rvperf` command. One module a command; each is imported only when it is asked for, so that
 `rvperf --help` doesn't pay for the machine."""
 
+import gc
 import os
 import sys
 
@@ -25,8 +26,10 @@ def console() -> None:
     """Run this process's command line and end: the console entry point.
 
     All is flushed and closed by then, and the process's memory goes at once. To let Python free
-    it piece by piece would take a tenth of a short run.
+    it piece by piece would take a tenth of a short run. So would looking for garbage among what
+    is being imported; a command that works for longer turns the collector on again.
     """
+    gc.disable()
     status = main()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

@@ -1,5 +1,6 @@
 """`rvperf stat`: run a program and count events over its whole life."""
 
+import gc
 import math
 import os
 
@@ -210,6 +211,8 @@ def measure(options, command, events) -> StatResult:
     """One run. What nothing can count gets its row here, so the session only sees the rest."""
     from rvperf.session import StatRequest, stat
 
+    gc.freeze()  # what is imported by now is no garbage
+    gc.enable()
     timeout = options["timeout"]
     request = StatRequest(
         argv=command,
@@ -344,7 +347,7 @@ def formatted(options, result, terminal: bool) -> str:
 def by_locale() -> render.Group:
     """Numbers as the user's LC_NUMERIC groups them; the C locale doesn't."""
     names = map(os.environ.get, ("LC_ALL", "LC_NUMERIC", "LANG"))
-    if next(filter(None, names), "C") in ("C", "POSIX"):
+    if next(filter(None, names), "C").partition(".")[0] in ("C", "POSIX"):
         return render.ungrouped
     import locale
 

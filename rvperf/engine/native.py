@@ -96,13 +96,18 @@ class Native:
         hart = self.hart
         left, regions = self._budget, self.regions
         while True:
-            left[0] = start = min(budget, SLICE) if regions and regions.busy else budget
+            busy = regions and regions.busy
+            if busy and self._unpolled >= SLICE:
+                self._unpolled = 0
+                regions.poll()
+            left[0] = start = min(budget, SLICE) if busy else budget
             context = hart.context
             if context != self._context:
                 self._enter_context(context)
             reason = self._run(self._state)
             retired = start - left[0]
             self._instructions[0] += retired
+            self._unpolled += retired
             budget -= retired
             if not budget:
                 return
@@ -120,11 +125,6 @@ class Native:
                 self.decode_page(hart.translate(hart.pc, "x"))
             elif reason == HOT:
                 regions.hot(hart.pc)
-            if regions and regions.busy:
-                self._unpolled += retired
-                if self._unpolled >= SLICE or reason == HOT:
-                    self._unpolled = 0
-                    regions.poll()
 
     def _enter_context(self, context) -> None:
         previous, self._context = self._context, context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache, lru_cache
@@ -58,13 +59,13 @@ PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = (1 << n for n in range(
 NEEDS = {"r": PTE_R | PTE_A, "w": PTE_W | PTE_A | PTE_D, "x": PTE_X | PTE_A}
 SOURCES = ("instructions", "cycles", "branches", "branch-misses", "loads", "stores")
 
-RESERVATION, MODE, ACCESS, SATP = (
-    HART[name] // 8 for name in ("reservation", "mode", "access", "satp")
+RESERVATION, MODE, ACCESS, SATP, PC = (
+    HART[name] // 8 for name in ("reservation", "mode", "access", "satp", "pc")
 )
-INSTRUCTIONS, EXTRA_CYCLES, BRANCHES, BRANCH_MISSES, LOADS, STORES = PENDING = tuple(
-    HART[name] // 8
-    for name in ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
-)
+# What `collect` moves, as it lies in the state.
+PENDING = ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
+INSTRUCTIONS, EXTRA_CYCLES, _, BRANCH_MISSES, _, _ = (HART[name] // 8 for name in PENDING)
+NOTHING = array("Q", [0] * len(PENDING))
 # What an instruction of a kind adds one to, besides `instructions`.
 COUNTED_BY_KIND_NAMES = {
     "branch": ("branches",),
@@ -121,6 +122,7 @@ class Hart:
         self.x = self.state.words(HART["x"], 33)
         self.f = self.state.words(HART["f"], 32)
         self._words = self.state.words(0, HART["predictor"] // 8)
+        self._pending = self.state.words(HART[PENDING[0]], len(PENDING))
         self.predictor = self.state.view[HART["predictor"] : HART["predictor"] + 4096]
         self.clock = 0  # cycles collected so far; `cycles` adds what is still in the state
         self.counts = {mode: dict.fromkeys(SOURCES, 0) for mode in (U, S, M)}
@@ -188,28 +190,27 @@ class Hart:
     def collect(self) -> None:
         """Move what was counted since the last call to the current mode's counts and the clock."""
         words = self._words
-        instructions = words[INSTRUCTIONS]
-        if not instructions:
+        if not words[INSTRUCTIONS]:
             return
-        misses = words[BRANCH_MISSES]
-        cycles = instructions + words[EXTRA_CYCLES] + MISPREDICT_CYCLES * misses
+        instructions, extra, branches, misses, loads, stores = self._pending.tolist()
+        cycles = instructions + extra + MISPREDICT_CYCLES * misses
         counts = self.counts[words[MODE]]
         counts["instructions"] += instructions
         counts["cycles"] += cycles
-        counts["branches"] += words[BRANCHES]
+        counts["branches"] += branches
         counts["branch-misses"] += misses
-        counts["loads"] += words[LOADS]
-        counts["stores"] += words[STORES]
+        counts["loads"] += loads
+        counts["stores"] += stores
         self.clock += cycles
-        for field in PENDING:
-            words[field] = 0
+        self._pending[:] = NOTHING
 
     def charge(self, instructions: int, cycles: int, **others: int) -> None:
         """Count what a model of system software did in the current mode, and let the time pass.
 
         `others` may name any further source of SOURCES, `branch_misses` for `branch-misses`.
         """
-        self.collect()
+        if self._words[INSTRUCTIONS]:
+            self.collect()
         counts = self.counts[self._words[MODE]]
         counts["instructions"] += instructions
         counts["cycles"] += cycles
@@ -300,14 +301,15 @@ class Hart:
     def trap(self, cause: int, tval: int = 0, interrupt: bool = False) -> None:
         """Deliver a trap at pc to the mode that delegation names (privileged manual 3.1.8)."""
         self.collect()
-        words, mode = self.csrs.words, self._words[MODE]
+        state, words = self._words, self.csrs.words
+        mode = state[MODE]
         to = route(cause, interrupt, mode, words[MEDELEG], words[MIDELEG])
         epc, code, value, tvec = FRAME_CSRS[to]
-        words[epc] = self.pc
+        words[epc] = state[PC]
         words[code] = cause | (INTERRUPT if interrupt else 0)
         words[value] = tval
         self.set_mstatus(enter(to, mode, self.mstatus))
-        self.pc = handler(words[tvec], cause, interrupt)
+        state[PC] = handler(words[tvec], cause, interrupt)
         self.mode = to
 
     def sret(self) -> None:
@@ -319,10 +321,11 @@ class Hart:
         self._return(M)
 
     def _return(self, of: Mode) -> None:
-        self.collect()
+        if self._words[INSTRUCTIONS]:
+            self.collect()
         to, status = leave(of, self.mstatus)
         self.set_mstatus(status)
-        self.pc = self.csrs.words[FRAME_CSRS[of][0]]
+        self._words[PC] = self.csrs.words[FRAME_CSRS[of][0]]
         self.mode = to
 
     def pending_interrupt(self) -> Interrupt | None:
@@ -372,12 +375,13 @@ class Hart:
         """The page behind va in the tables of satp, for an access as in `mode` (U or S)."""
         if (va + (1 << 38) & MASK) >> 39:
             raise Trap(PAGE_FAULT[access], va)  # not sign-extended from bit 38
+        ram = self.ram
         table = (self.satp & SATP_PPN) << 12
         for level in (2, 1, 0):
             pa = table + (va >> 12 + 9 * level & 511) * 8
-            if not self.ram.contains(pa, 8):
+            if not ram.contains(pa, 8):
                 raise Trap(ACCESS_FAULT[access], va)
-            pte = self.ram.load(pa, 8)
+            pte = ram.words[pa - ram.base >> 3]
             if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte >> 54:
                 raise Trap(PAGE_FAULT[access], va)
             if pte & (PTE_R | PTE_X):

@@ -14,6 +14,7 @@ PAGE = 4096
 class Ram:
     """`size` bytes of RAM at physical address `base`. Addresses are physical; values are ints.
 
+    `view` is all of it, `words` the same as 64-bit words: for reading, as who writes has to say so.
     `code` has a byte for each page: not 0 while the engine keeps decoded or compiled instructions
     of that page. Whoever writes such a page must say so; the methods here do, by `on_code_write`.
     """
@@ -24,6 +25,7 @@ class Ram:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
         self._map = mmap.mmap(-1, size, flags=flags)
         self.view = memoryview(self._map)
+        self.words = self.view.cast("Q")
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self.code = Block(size // PAGE)
         self._code = self.code.view

@@ -138,19 +138,17 @@ class Machine:
             kernel.interrupt_at(self.request.timeout_ns, signal.SIGTERM)
         words = hart.csrs.words
         while not kernel.finished:
+            if not hart.interrupt():
+                budget = LOOK_UP
+                timer = words[STIMECMP]
+                if timer != NEVER:
+                    budget = min(budget, self._instructions_until(timer * CYCLES_A_TICK))
+                try:
+                    engine.run(budget)
+                except Trap as trap:
+                    hart.trap(trap.cause, trap.tval)
             if hart.mode == S:
                 kernel.trap()
-                continue
-            if hart.interrupt():
-                continue
-            budget = LOOK_UP
-            timer = words[STIMECMP]
-            if timer != NEVER:
-                budget = min(budget, self._instructions_until(timer * CYCLES_A_TICK))
-            try:
-                engine.run(budget)
-            except Trap as trap:
-                hart.trap(trap.cause, trap.tval)
 
     def _instructions_until(self, cycle: int) -> int:
         """How many instructions to run before the clock is looked at again.

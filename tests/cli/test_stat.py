@@ -113,7 +113,8 @@ def test_sets_of_events(rvperf, words, rows):
 
 
 def test_the_locale_groups_text_and_nothing_else(rvperf, monkeypatch):
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")  # a locale whose conventions have to be asked for
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    monkeypatch.setattr(locale, "setlocale", lambda category, name: None)  # it may not be there
     conventions = {**locale.localeconv(), "thousands_sep": ",", "grouping": [3, 0]}
     monkeypatch.setattr(locale, "localeconv", lambda: conventions)
     text = "\n             1,000      cs "

@@ -118,14 +118,24 @@ def test_cycles_are_the_sum_by_hand(engines, engine, program, steps, counted):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_an_instruction_that_traps_is_not_counted(engines, engine):
+@pytest.mark.parametrize(
+    "instruction, cause, counted",
+    [
+        pytest.param((0, 2), 2, 1, id="illegal"),
+        pytest.param(word("ld", rd=5, rs1=0, imm=0), 5, 1, id="access fault"),
+        pytest.param(word("ecall"), 8, 2, id="call"),  # as QEMU counts it
+    ],
+)
+def test_an_instruction_that_traps_is_not_counted_but_a_call_is(
+    engines, engine, instruction, cause, counted
+):
     engine = engines[engine]
-    load_program(engine, [li(5, 1), word("ecall"), li(5, 2)], mode=U)
+    load_program(engine, [li(5, 1), instruction, li(5, 2)], mode=U)
     with pytest.raises(Trap) as trap:
         engine.run(3)
-    assert trap.value.cause == 8
+    assert trap.value.cause == cause
     engine.hart.trap(trap.value.cause)
-    assert engine.hart.counts[U]["instructions"] == 1
+    assert engine.hart.counts[U]["instructions"] == counted
     assert engine.hart.counts[M]["instructions"] == 0
 
 
