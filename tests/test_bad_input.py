@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from isa.assembly import program as assembled
 from tests.oracles.perf import perf
 from tests.stack import elves
 from tests.subject import command, counted, rvperf
@@ -27,15 +26,6 @@ def stat(*words, **how):
     done = rvperf("stat", *words, **how)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     return done
-
-
-def built(path: Path, text: str, flags: int = 7) -> Path:
-    """A program of one segment, from assembly."""
-    at = elves.BASE + 120
-    code = assembled(text, at)
-    segment = elves.segment(flags=flags, file_size=120 + len(code), size=0x4000)
-    elves.write(path, elves.program([segment], code))
-    return path
 
 
 # What can't be started.
@@ -181,7 +171,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_program_that_goes_wrong_is_counted_up_to_there(name, tmp_path):
     ending, text = WRONG[name]
-    path = built(tmp_path / "it", f"{HI}{text}\n.word 0\n{TEXT}")
+    path = elves.build(tmp_path / "it", f"{HI}{text}\n.word 0\n{TEXT}")
     counts = {}
     for engine in ("native", "reference") if name != "stack overflow" else ("native",):
         done = stat("--engine", engine, "-x,", "-e", "instructions:u", "--", path)
@@ -194,7 +184,7 @@ def test_a_program_that_goes_wrong_is_counted_up_to_there(name, tmp_path):
 
 def test_unaligned_access_works(tmp_path):
     body = "la t0, text\n li t1, 0x30\n sb t1, 1(t0)\n lw t2, 1(t0)\n sd t2, 5(t0)\n" + EXIT
-    done = stat("--", built(tmp_path / "it", f"{HI}{body}{TEXT}.dword 0\n"))
+    done = stat("--", elves.build(tmp_path / "it", f"{HI}{body}{TEXT}.dword 0\n"))
     assert (done.stdout, done.returncode) == (b"hi\n", 0)
 
 
@@ -203,7 +193,7 @@ FOREVER = f"{HI}forever: j forever\n{TEXT}"
 
 @pytest.mark.parametrize("engine", ["native", "reference"])
 def test_interrupt_ends_an_endless_loop_and_shows_the_counts(engine, tmp_path):
-    path = built(tmp_path / "it", FOREVER)
+    path = elves.build(tmp_path / "it", FOREVER)
     words = [*command(), "stat", "--engine", engine, "-e", "instructions:u", "--", str(path)]
     pipe = subprocess.PIPE
     with subprocess.Popen(words, stdout=pipe, stderr=pipe, start_new_session=True) as running:
@@ -221,7 +211,7 @@ def test_interrupt_ends_an_endless_loop_and_shows_the_counts(engine, tmp_path):
 
 
 def test_timeout_ends_an_endless_loop_at_its_time(tmp_path):
-    path = built(tmp_path / "it", FOREVER)
+    path = elves.build(tmp_path / "it", FOREVER)
     words = ["--timeout", "10", "-x,", "-e", "duration_time,instructions:u", "--", path]
     first, second = stat(*words), stat(*words)
     message, csv = first.stderr.decode().split("\n", 1)
@@ -248,7 +238,7 @@ def test_a_full_disk_for_the_counts():
 
 def test_a_full_disk_for_the_program(tmp_path):
     code = f"{HI} neg a0, a0\n li a7, 93\n ecall\n{TEXT}"
-    path = built(tmp_path / "it", code)
+    path = elves.build(tmp_path / "it", code)
     with open("/dev/full", "wb") as full:
         words = [*command(), "stat", "-x,", "-e", "cs", "--", str(path)]
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE)
@@ -261,7 +251,7 @@ def test_closed_descriptors_are_closed_for_the_program(tmp_path):
     code = "li s0, 0\n li s1, 0\n la a1, text\nnext: mv a0, s1\n li a2, 3\n li a7, 64\n ecall\n"
     code += "srli a0, a0, 63\n sll a0, a0, s1\n or s0, s0, a0\n addi s1, s1, 1\n li t0, 3\n"
     code += f"bne s1, t0, next\n mv a0, s0\n li a7, 93\n ecall\n{TEXT}"
-    path = built(tmp_path / "it", code)
+    path = elves.build(tmp_path / "it", code)
     words = [*command(), "stat", "-x,", "-e", "cs", "--", str(path)]
     for closed in range(8):
         redirections = " ".join(f"{n}>&-" if closed >> n & 1 else f"{n}>>out" for n in range(3))
