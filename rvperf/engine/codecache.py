@@ -29,13 +29,18 @@ class Tier0(Record):
 
 
 class Region(Record):
-    """A compiled region: its code, where it enters, and the guest code that it was made from."""
+    """A compiled region: its code, and the guest code that it was made from.
+
+    It was made for the guest address `head`, and can be entered at all of `entries`. Without
+    `ranges` there was nothing to compile.
+    """
 
     head: int
+    entries: tuple[int, ...] = ()
     ranges: tuple[tuple[int, int], ...] = ()
     guest_code: bytes = b""  # all that is in the ranges
     code: bytes = b""
-    entry: int = 0
+    function: int = 0  # where in the code its function starts
 
 
 MOST_REGION_BYTES = 64 << 20  # of one program
@@ -183,7 +188,9 @@ def add_regions(name: str, regions: list[Region]) -> None:
         if len(packed) + len(region.code) > MOST_REGION_BYTES:
             break
         at = len(packed)
-        records.append((region.head, region.ranges, region.guest_code, at, region.entry))
+        records.append(
+            (region.head, region.entries, region.ranges, region.guest_code, at, region.function)
+        )
         packed += region.code
     write(name, (bytes(packed), records))
 
@@ -197,9 +204,11 @@ def read_regions(name: str) -> tuple[bytes, list[Region]]:
     if not found:
         return b"", []
     body, records = found
-    ends = [record[3] for record in records[1:]] + [len(body)]
+    ends = [record[4] for record in records[1:]] + [len(body)]
     regions = [
-        Region(head, ranges, guest_code, body[at:end], entry)
-        for (head, ranges, guest_code, at, entry), end in zip(records, ends, strict=True)
+        Region(head, entries, ranges, guest_code, body[at:end], function)
+        for (head, entries, ranges, guest_code, at, function), end in zip(
+            records, ends, strict=True
+        )
     ]
     return body, regions

@@ -45,7 +45,7 @@ class Regions:
         if program:
             self.file = codecache.regions_name("\0".join((program, *sorted(live))))
         self.known: dict[int, Region] = {}
-        self.addresses: dict[int, int] = {}  # where regions are entered, once in the arena
+        self.functions: dict[int, tuple[int, Region]] = {}  # by id: its address, once in the arena
         self.wanted: dict[int, int] = {}  # hot addresses not yet asked for: head, RAM page
         self.outstanding: set[int] = set()  # those that are being compiled
         self.hopeless: set[int] = set()
@@ -96,22 +96,30 @@ class Regions:
             if not region.ranges:
                 self.hopeless.add(region.head)
                 continue
-            self.known[region.head] = region
-            self.addresses.pop(region.head, None)
+            self._know(region)
             self._install(region)
         if not self.worker.alive:
             self._restart()
         else:
             self._feed(AHEAD)
 
+    def _know(self, region: Region) -> None:
+        """Take a region in, for its head and for those of its entries that have none yet."""
+        self.known[region.head] = region
+        for pc in region.entries:
+            self.known.setdefault(pc, region)
+            self.wanted.pop(pc, None)
+
     def _feed(self, ahead: int) -> None:
         """Ask for the hottest regions that are wanted, so that `ahead` of them are under way."""
         while self.wanted and len(self.outstanding) < ahead:
-            head = max(self.wanted, key=lambda head: self._heat(head, self.wanted[head]))
+            by_heat = sorted(self.wanted, key=lambda head: -self._heat(head, self.wanted[head]))
+            head, *others = by_heat
             del self.wanted[head]
             if pages := self._snapshot(head):
                 self.outstanding.add(head)
-                self.worker.send(head, pages)
+                also = tuple(pc for pc in others if pc >> 12 in pages)
+                self.worker.send(head, pages, also)
 
     def _heat(self, head: int, frame: int) -> int:
         """How often an address has been jumped to."""
@@ -150,7 +158,7 @@ class Regions:
 
     def _install(self, region: Region) -> bool:
         """Let the region be entered in this space, if its code is the same here."""
-        hart, space, head = self.engine.hart, self.space, region.head
+        hart, space = self.engine.hart, self.space
         frames = {}
         guest_code = bytearray()
         for start, end in region.ranges:
@@ -165,20 +173,26 @@ class Regions:
                 start = stop
         if guest_code != region.guest_code:
             return False
-        if head not in self.addresses:
-            self.addresses[head] = self.engine.arena.add(region.code) + region.entry
         for frame in frames.values():
             self.engine.decode_page(hart.ram.base + (frame << 12))  # so that writes are noticed
-        slot = self._slot(head)
-        if slot[1] and slot[0] != head:
-            space.heads.discard(slot[0])
-        slot[1] = self.addresses[head]
-        slot[0] = head
-        space.heads.add(head)
-        for page, frame in frames.items():
-            space.by_page.setdefault(page, set()).add(head)
-            space.by_frame.setdefault(frame, set()).add(head)
-        self._set_entry(head, frames[head >> 12], self.engine.functions["enter_region"])
+        if not all(self.engine.decoded_page(frame) for frame in frames.values()):
+            return False  # there were too many decoded pages, and they had to go
+        if id(region) not in self.functions:
+            address = self.engine.arena.add(region.code) + region.function
+            self.functions[id(region)] = address, region
+        for pc in region.entries:
+            if self.known[pc] is not region:
+                continue
+            slot = self._slot(pc)
+            if slot[1] and slot[0] != pc:
+                space.heads.discard(slot[0])
+            slot[1] = self.functions[id(region)][0]
+            slot[0] = pc
+            space.heads.add(pc)
+            for page, frame in frames.items():
+                space.by_page.setdefault(page, set()).add(pc)
+                space.by_frame.setdefault(frame, set()).add(pc)
+            self._set_entry(pc, frames[pc >> 12], self.engine.functions["enter_region"])
         return True
 
     def _slot(self, head: int, space: Space | None = None) -> memoryview:
@@ -238,12 +252,15 @@ class Regions:
             return
         at = self.engine.arena.add(body)
         for region in regions:
-            self.known[region.head] = region
-            self.addresses[region.head] = at + region.entry
+            self._know(region)
+            self.functions[id(region)] = at + region.function, region
             at += -(-len(region.code) // 64) * 64
 
     def finish(self) -> None:
         """The run is over: let the compiling process keep what it makes, for the next run."""
         if self.worker:
+            self.poll()
+        if self.worker:
+            self._feed(AT_THE_END)
             self.worker.dismiss()
             self.worker = None

@@ -1,15 +1,17 @@
 """Tier 1: a region of hot code becomes one native function.
 
-A region is what control flow reaches from a hot address without an indirect jump, as far as it
-has been executed and the limits allow. Guest registers are SSA values inside it and go back to the
-state at its exits; exits look their target up in the jump cache and tail-call the next region.
-Every block checks the remaining budget, so a region retires exactly what it may; an access that
-the TLB does not know, and all else that is rare, leaves to tier 0 before its instruction.
+A region is what control flow reaches from a hot address without an indirect jump, calls taken to
+return, as far as it has been executed and the limits allow: mostly the rest of a function. It can
+be entered at the hot address, where its calls return to and where its loops come round, which will
+soon be hot as well. Guest registers are SSA values inside it and go back to the state at its exits;
+exits look their target up in the jump cache and tail-call the next region. Every loop checks the
+remaining budget, so a region retires exactly what it may; an access that the TLB does not know,
+and all else that is rare, leaves to tier 0 before its instruction.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from isa.ext import RV64GC
@@ -54,6 +56,7 @@ class BasicBlock:
     next: list[int] = field(default_factory=list)
     dirty: set[str] = field(default_factory=set)  # registers that may be changed on arrival
     pages: set[str] = field(default_factory=set)  # page memos that may be set on arrival
+    needed: set[str] = field(default_factory=set)  # registers that must have values on arrival
 
     def writes(self) -> set[str]:
         """The registers that the block may change."""
@@ -118,42 +121,65 @@ class Snapshot:
         return decoded if decoded and is_native(decoded.insn, decoded.operands) else None
 
 
-def explore(snapshot: Snapshot, head: int, most: int = MOST_INSTRUCTIONS) -> list[BasicBlock]:
-    """The blocks of the region at head, its first one first. Empty if there is nothing to compile.
+@dataclass
+class Shape:
+    """A region's blocks by address, and the addresses where control comes into it: the head first,
+    then where calls return to."""
 
-    Breadth first, so that what the limit cuts off is what is farthest from the head.
+    blocks: dict[int, BasicBlock]
+    roots: list[int]
+
+    @property
+    def steps(self) -> list[Step]:
+        return [step for block in self.blocks.values() for step in block.steps]
+
+
+def explore(
+    snapshot: Snapshot, head: int, also: tuple[int, ...] = (), most: int = MOST_INSTRUCTIONS
+) -> Shape | None:
+    """The region at head; None if there is nothing to compile.
+
+    Breadth first, so that what the limit cuts off is what is farthest from the head. Other hot
+    addresses, `also`, fill it up: the cases of a switch, which only an indirect jump connects.
     """
     steps: dict[int, Step] = {}
     leaders = {head}
-    queue = [head]
+    roots = [head]
+    queue = deque(roots)
+    waiting = deque(also)
     follow: dict[int, list[int]] = {}
-    while queue:
-        pc = queue.pop(0)
+    while queue or waiting:
+        if not queue:
+            if len(steps) >= most:
+                break
+            roots.append(waiting.popleft())
+            leaders.add(roots[-1])
+            queue.append(roots[-1])
+        pc = queue.popleft()
         while pc not in steps and len(steps) < most:
             decoded = snapshot.decode(pc)
             if decoded is None or not snapshot.executed(pc):
                 break
             step = steps[pc] = Step(pc, decoded)
             kind = decoded.insn.kind
-            if kind == "branch":
-                follow[pc] = [step.target(), step.next_pc]
-            elif kind == "jump":
-                follow[pc] = [step.target()] if decoded.operands["rd"] == 0 else []
-            elif kind == "jump-register":
-                follow[pc] = []
-            else:
+            if kind not in ("branch", "jump", "jump-register"):
                 pc = step.next_pc
                 continue
-            leaders.update(follow[pc])
-            queue.extend(follow[pc])
+            follow[pc] = []
+            if kind == "branch":
+                follow[pc] = [step.target(), step.next_pc]
+            elif decoded.operands["rd"] in LINKS:
+                roots.append(step.next_pc)
+            elif kind == "jump" and decoded.operands["rd"] == 0:
+                follow[pc] = [step.target()]
+            leaders.update(follow[pc], roots)
+            queue.extend(follow[pc] or roots[-1:])
             break
         else:
             if pc in steps:
                 leaders.add(pc)
     blocks: dict[int, BasicBlock] = {}
-    for leader in sorted(leaders):
-        if leader not in steps:
-            continue
+    for leader in sorted(leaders & steps.keys()):
         block = blocks[leader] = BasicBlock(leader)
         pc = leader
         while True:
@@ -167,10 +193,10 @@ def explore(snapshot: Snapshot, head: int, most: int = MOST_INSTRUCTIONS) -> lis
                 block.next = [pc]
                 break
     if head not in blocks:
-        return []
-    found = [blocks.pop(head), *blocks.values()]
-    _mark_dirty(found)
-    return found
+        return None
+    shape = Shape(blocks, [pc for pc in dict.fromkeys(roots) if pc in blocks])
+    _mark_dirty(list(blocks.values()))
+    return shape
 
 
 def _mark_dirty(blocks: list[BasicBlock]) -> None:
@@ -192,15 +218,15 @@ def _mark_dirty(blocks: list[BasicBlock]) -> None:
 class Compiled(Native):
     """`m` in a region: registers are local variables, which LLVM turns into SSA values."""
 
-    def __init__(self, name: str, blocks: list[BasicBlock], live: frozenset[str]):
+    def __init__(self, name: str, shape: Shape, live: frozenset[str]):
         super().__init__(Code(name))
-        self.blocks = {block.pc: block for block in blocks}
-        self.head = blocks[0].pc
-        self.live = live
+        self.blocks = shape.blocks
+        self.roots = shape.roots
         self.exits: dict[int, set[str]] = {}
         self.counted = [name for name in ("branches", "loads", "stores") if name in live]
         self._plan()
-        steps = [step for block in blocks for step in block.steps]
+        self._mark_needed()
+        steps = shape.steps
         self.registers = sorted({name for step in steps for name in registers(step.decoded)})
         if any(cycles_of(step.decoded.insn.kind) > 1 for step in steps):
             self.counted.append("extra_cycles")
@@ -246,15 +272,23 @@ class Compiled(Native):
         for register in self.registers:
             kind = "double" if register[0] == "f" else "i64"
             code.put(f"%{register} = alloca {kind}, align 8")
-            value = code.value(f"load {kind}, ptr {self._saved(register)}, align 8")
-            code.put(f"store {kind} {value}, ptr %{register}, align 8")
         if any(map(needs_floats, kinds)):
-            slow = code.fresh("slow")
-            code.branch(self.read_field("fp_slow") != 0, slow, f"b{self.head:x}", UNLIKELY)
+            slow, on = code.fresh("slow"), code.fresh("on")
+            code.branch(self.read_field("fp_slow") != 0, slow, on, UNLIKELY)
             code.start(slow)
-            self._resume(Ssa(code, self.head), Ssa(code, "%budget"))
-        else:
-            code.goto(f"b{self.head:x}")
+            self._resume(Ssa(code, "%pc"), Ssa(code, "%budget"))
+            code.start(on)
+        ways = " ".join(f"i64 {pc}, label %enter{pc:x}" for pc in self.longest)
+        code.put(f"switch i64 %pc, label %elsewhere [ {ways} ]")
+        code.start("elsewhere")
+        self._resume(Ssa(code, "%pc"), Ssa(code, "%budget"))
+        for pc in self.longest:
+            code.start(f"enter{pc:x}")
+            for register in sorted(self.blocks[pc].needed):
+                kind = "double" if register[0] == "f" else "i64"
+                value = code.value(f"load {kind}, ptr {self._saved(register)}, align 8")
+                code.put(f"store {kind} {value}, ptr %{register}, align 8")
+            code.goto(f"b{pc:x}")
         for block in self.blocks.values():
             self._block(block)
         for pc, dirty in self.exits.items():
@@ -317,15 +351,15 @@ class Compiled(Native):
     def _plan(self) -> None:
         """Find out what is carried into each block, and where the budget is checked.
 
-        It is checked where a loop comes round, and at the head: for the longest way to the next
-        check, so that no block between them need ask.
+        It is checked where a loop comes round and where the region is entered, which may be at
+        the same places: for the longest way to the next check, so that no block between asks.
         """
-        order = _depth_first(self.blocks, self.head)
+        order = _depth_first(self.blocks, self.roots)
         place = {pc: n for n, pc in enumerate(order)}
         edges = [(b.pc, to) for b in self.blocks.values() for to in b.next if to in self.blocks]
-        back = {to for at, to in edges if place[at] >= place[to]}
+        back = [to for at, to in edges if place[at] >= place[to]]
         entered = Counter(to for _, to in edges)
-        checked = back | {self.head}
+        checked = dict.fromkeys([*self.roots, *sorted(back)])
         self.carried = {pc: Counter() for pc in self.blocks}
         need: dict[int, int] = {}
         for pc in reversed(order):
@@ -338,6 +372,33 @@ class Compiled(Native):
             for to in self.blocks[pc].next:
                 if to in self.blocks and entered[to] == 1 and to not in checked:
                     self.carried[to] = leaving
+
+    def _mark_needed(self) -> None:
+        """Which registers must have their values where a block starts: those that it reads or an
+        exit saves, before anything has written them."""
+        saved: dict[int, set[str]] = {}  # at the exit to an address
+        for block in self.blocks.values():
+            for pc in block.next:
+                if pc not in self.blocks:
+                    saved.setdefault(pc, set()).update(block.dirty | block.writes())
+        before: dict[int, list[int]] = {}
+        for block in self.blocks.values():
+            for pc in block.next:
+                before.setdefault(pc, []).append(block.pc)
+        queue = list(self.blocks)
+        while queue:
+            block = self.blocks[queue.pop()]
+            needed = block.dirty | block.writes()  # what leaving in its middle saves
+            after: set[str] = set()
+            for pc in block.next:
+                after |= self.blocks[pc].needed if pc in self.blocks else saved[pc]
+            for step in reversed(block.steps):
+                after -= {written(step.decoded)}
+                after |= set(reads(step.decoded))
+            needed |= after
+            if not needed <= block.needed:
+                block.needed |= needed
+                queue.extend(before.get(block.pc, ()))
 
     def _arrive(self, pc: int) -> None:
         """Settle the counts on the way to pc, unless they are carried there."""
@@ -492,56 +553,63 @@ class Compiled(Native):
             code.goto(go)
 
 
-def _depth_first(blocks: dict[int, BasicBlock], head: int) -> list[int]:
+def _depth_first(blocks: dict[int, BasicBlock], roots: list[int]) -> list[int]:
     """The blocks in reverse postorder: but for ways back, each comes after those it follows."""
     order: list[int] = []
-    seen = {head}
-    stack = [(head, iter(blocks[head].next))]
-    while stack:
-        pc, following = stack[-1]
-        to = next((to for to in following if to in blocks and to not in seen), None)
-        if to is None:
-            order.append(pc)
-            stack.pop()
-        else:
-            seen.add(to)
-            stack.append((to, iter(blocks[to].next)))
+    seen: set[int] = set()
+    for root in roots:
+        if root in seen:
+            continue
+        seen.add(root)
+        stack = [(root, iter(blocks[root].next))]
+        while stack:
+            pc, following = stack[-1]
+            to = next((to for to in following if to in blocks and to not in seen), None)
+            if to is None:
+                order.append(pc)
+                stack.pop()
+            else:
+                seen.add(to)
+                stack.append((to, iter(blocks[to].next)))
     return order[::-1]
 
 
-def registers(decoded: Decoded) -> list[str]:
-    """The registers that an instruction reads or writes, x0 aside."""
+def reads(decoded: Decoded) -> list[str]:
+    """The registers that an instruction's body asks for, x0 aside."""
     found = []
-    for name, number in decoded.operands.items():
-        if name in ("rd", "rs1", "rs2", "rs3") and number:
+    for name in decoded.insn.parameters:
+        number = decoded.operands.get(name)
+        if name in ("rs1", "rs2", "rs3") and number:
             found.append(f"x{number}")
-        elif name in ("fd", "fs1", "fs2", "fs3"):
+        elif name in ("fs1", "fs2", "fs3"):
             found.append(f"f{number}")
     return found
 
 
-def region_module(name: str, blocks: list[BasicBlock], live: frozenset[str]) -> str:
-    """The LLVM module of a region whose function is called `name`."""
-    compiled = Compiled(name, blocks, live)
-    return "\n".join([*sorted(compiled.code.declared), compiled.text(), ATTRIBUTES, METADATA])
+def registers(decoded: Decoded) -> list[str]:
+    """The registers that an instruction reads or writes, x0 aside."""
+    to = written(decoded)
+    return [*reads(decoded), to] if to else reads(decoded)
 
 
-def exits(blocks: list[BasicBlock]) -> set[int]:
-    """Where control may go from the region: its exits, and what its calls return to."""
-    found = {pc for block in blocks for pc in block.next}
-    for block in blocks:
-        last = block.steps[-1]
-        if last.decoded.operands.get("rd") in LINKS and not block.next:
-            found.add(last.next_pc)
-        if (target := last.target()) is not None:
-            found.add(target)
-    return found - {step.pc for block in blocks for step in block.steps}
+def region_module(name: str, shape: Shape, live: frozenset[str]) -> tuple[str, tuple[int, ...]]:
+    """(the LLVM module of a region whose function is called `name`, where it can be entered)."""
+    compiled = Compiled(name, shape, live)
+    parts = (*sorted(compiled.code.declared), compiled.text(), ATTRIBUTES, METADATA)
+    return "\n".join(parts), tuple(compiled.longest)
 
 
-def ranges(blocks: list[BasicBlock]) -> list[tuple[int, int]]:
+def exits(shape: Shape) -> set[int]:
+    """Where control may go from the region by a jump whose target is known."""
+    found = {pc for block in shape.blocks.values() for pc in block.next}
+    found |= {step.target() for step in shape.steps if step.target() is not None}
+    return found - {step.pc for step in shape.steps}
+
+
+def ranges(shape: Shape) -> list[tuple[int, int]]:
     """The address ranges [start, end) that the region's code was read from."""
     found: list[tuple[int, int]] = []
-    for step in sorted((s for b in blocks for s in b.steps), key=lambda step: step.pc):
+    for step in sorted(shape.steps, key=lambda step: step.pc):
         if found and found[-1][1] >= step.pc:
             found[-1] = (found[-1][0], max(found[-1][1], step.next_pc))
         else:

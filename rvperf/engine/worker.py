@@ -33,11 +33,15 @@ main(file)
 
 
 class Job(Record):
-    """Compile the region at `head`. `pages` as `regions.Snapshot` takes them."""
+    """Compile the region at `head`, filled up by others that are hot as well (`also`).
+
+    `pages` as `regions.Snapshot` takes them.
+    """
 
     head: int
     live: frozenset[str]
     pages: dict[int, tuple[bytes, bytes]]
+    also: tuple[int, ...] = ()
 
 
 class Worker:
@@ -62,9 +66,11 @@ class Worker:
         self._unsent = bytearray()
         self.alive = True
 
-    def send(self, head: int, pages: dict[int, tuple[bytes, bytes]]) -> None:
-        """Queue the region at `head`; `pages` as `Job` has them."""
-        data = pickle.dumps(Job(head, self.live, pages))
+    def send(
+        self, head: int, pages: dict[int, tuple[bytes, bytes]], also: tuple[int, ...] = ()
+    ) -> None:
+        """Queue the region at `head`; `pages` and `also` as `Job` has them."""
+        data = pickle.dumps(Job(head, self.live, pages, also))
         self._unsent += len(data).to_bytes(8, "little") + data
         self._flush()
 
@@ -112,14 +118,16 @@ def compile_region(job: Job) -> tuple[Region, set[int]]:
     from rvperf.engine import objects, regions
 
     snapshot = regions.Snapshot(job.pages)
-    blocks = regions.explore(snapshot, job.head)
-    if not blocks:
+    shape = regions.explore(snapshot, job.head, job.also)
+    if shape is None:
         return Region(job.head), set()
-    piece = objects.compile_module(regions.region_module("region", blocks, job.live))
-    ranges = tuple(regions.ranges(blocks))
+    text, entries = regions.region_module("region", shape, job.live)
+    piece = objects.compile_module(text)
+    ranges = tuple(regions.ranges(shape))
     guest_code = b"".join(snapshot.bytes(start, end) for start, end in ranges)
-    region = Region(job.head, ranges, guest_code, piece.code, piece.symbols["region"])
-    return region, {pc for pc in regions.exits(blocks) if snapshot.executed(pc)}
+    function = piece.symbols["region"]
+    region = Region(job.head, entries, ranges, guest_code, piece.code, function)
+    return region, {pc for pc in regions.exits(shape) if snapshot.executed(pc)}
 
 
 def read_jobs(source, jobs: queue.SimpleQueue) -> None:
@@ -135,6 +143,7 @@ def main(file: str) -> None:
     threading.Thread(target=read_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
     sink = sys.stdout.buffer
     done: dict[int, Region] = {}
+    reached: set[int] = set()  # where a region can be entered
     onward: deque[Job] = deque()  # where the regions lead, in the order of their heat
     deadline = None  # once nobody listens any more
 
@@ -144,6 +153,7 @@ def main(file: str) -> None:
         except Exception:  # a region that can't be compiled stays interpreted
             region, exits = Region(job.head), set()
         done[job.head] = region
+        reached.update((job.head, *region.entries))
         onward.extend(Job(pc, job.live, job.pages) for pc in sorted(exits))
         return region
 
@@ -160,8 +170,9 @@ def main(file: str) -> None:
     deadline = deadline or time.monotonic() + GRACE_SECONDS
     while onward and time.monotonic() < deadline:
         job = onward.popleft()
-        if job.head not in done:
+        if job.head not in reached:
             work(job)
-    if file:
-        codecache.add_regions(file, [region for region in done.values() if region.ranges])
+    compiled = [region for region in done.values() if region.ranges]
+    if file and compiled:
+        codecache.add_regions(file, compiled)
     os._exit(0)  # stdout may be closed at its other end; there is nothing left to flush
