@@ -12,6 +12,9 @@ test: .venv/for-development ## set up, and run the whole test suite
 bench: .venv/installed ## measure speed beside qemu-riscv64 (ARGS="--help" lists the options)
 	$(BIN)/python bench/run.py $(ARGS)
 
+fuzz: .venv/for-development ## run 100,000 random instructions and 2,000 mutated programs
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 samples: ## rebuild the programs in samples/ and bench/, bit for bit (needs the pinned toolchain)
 	$(MAKE) -B -C samples
 	$(MAKE) -B -C bench
@@ -43,4 +46,4 @@ help: ## list these commands
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-.PHONY: run test bench samples lint size help
+.PHONY: run test bench fuzz samples lint size help

@@ -52,6 +52,8 @@ class StatResult(Record):
     user: int
     system: int
     exit: Exit
+    interrupted: bool = False
+    """Whether ^C was pressed meanwhile, whatever the program made of it."""
     runs: int = 1
     """How often the command ran; the counts and the elapsed time are means over these."""
     elapsed_deviation: float = 0.0

@@ -3,10 +3,11 @@
 import gc
 import math
 import os
+import signal
 
 from isa.record import replace
 from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
-from rvperf.cli.streams import tell
+from rvperf.cli.streams import standard, tell
 from rvperf.cli.syntax import syntax_error
 from rvperf.events import DEFAULT, Event, EventSyntaxError, detailed, parse_events
 from rvperf.render import stat as render
@@ -126,6 +127,7 @@ OPTIONS = (
 
 
 def run(words: list[str]) -> int:
+    descriptors = standard()
     try:
         options, command = parse(OPTIONS, words)
         check(options, command)
@@ -142,10 +144,10 @@ def run(words: list[str]) -> int:
         tell(f"Failed opening logfd: {error.strerror}\n")
         return INVALID_STATUS
     with output:
-        return measure_and_show(options, tuple(command), events, output)
+        return measure_and_show(options, tuple(command), events, output, descriptors)
 
 
-def measure_and_show(options, command, events, output) -> int:
+def measure_and_show(options, command, events, output, descriptors) -> int:
     if options["verbose"]:
         for event in events:
             if not event.countable:
@@ -154,7 +156,7 @@ def measure_and_show(options, command, events, output) -> int:
     while not options["repeat"] or len(results) < options["repeat"]:
         if options["repeat"] != 1 and options["verbose"]:
             tell(f"[ perf stat: executing run #{len(results) + 1} ... ]\n")
-        result = measure(options, command, events)
+        result = measure(options, command, events, descriptors)
         if result.exit.signal is not None:
             tell(f"{command[0]}: {signal_name(result.exit.signal)}\n")
         if options["verbose"]:
@@ -166,8 +168,16 @@ def measure_and_show(options, command, events, output) -> int:
             break
     status = result.exit.code or 0
     if options["repeat"] and not show(options, mean(results), output):
-        return FAILED_STATUS
+        status = FAILED_STATUS
+    if any(result.interrupted for result in results):
+        die_of_interrupt()
     return status
+
+
+def die_of_interrupt() -> None:
+    """End as ^C ends a program, which is how a shell knows to stop too; perf does so as well."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def check(options, command) -> None:
@@ -207,7 +217,7 @@ def wanted(options) -> tuple[Event, ...]:
     return tuple(events)
 
 
-def measure(options, command, events) -> StatResult:
+def measure(options, command, events, descriptors) -> StatResult:
     """One run. What nothing can count gets its row here, so the session only sees the rest."""
     from rvperf.session import StatRequest, stat
 
@@ -223,6 +233,7 @@ def measure(options, command, events) -> StatResult:
         engine=options["engine"],
         timeout_ns=None if timeout is None else timeout * 1_000_000,
         verbose=options["verbose"],
+        descriptors=descriptors,
     )
     result = stat(request)
     counted = iter(result.counts)

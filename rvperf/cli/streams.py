@@ -4,6 +4,23 @@ import os
 import sys
 
 
+def standard() -> tuple[int | None, ...]:
+    """Descriptors 0, 1 and 2, None in place of one that we were started without.
+
+    The numbers of those are taken up, lest the next file that is opened becomes the program's
+    stdout.
+    """
+    found = []
+    for number in range(3):
+        try:
+            os.fstat(number)
+            found.append(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this
+            found.append(None)
+    return tuple(found)
+
+
 class WriteFailure(Exception):
     """Standard output can't take what the user asked for."""
 

@@ -17,7 +17,8 @@ from rvperf.stack.firmware import Firmware
 from rvperf.stack.kernel import Kernel, LoadError, resolve_program
 
 CYCLES_A_TICK = HERTZ // TIMEBASE_HERTZ
-LOOK_UP = 100_000_000  # instructions after which a ^C is noticed at the latest
+# After how many instructions a ^C is noticed at the latest: about a tenth of a second.
+LOOK_UP = {"native": 100_000_000, "reference": 10_000}
 FAILED = 255  # perf's exit status when the workload could not be started
 # Events that native code counts only where they are asked for, by its counters' names.
 NATIVE_COUNTERS = {
@@ -46,7 +47,8 @@ class SessionError(Exception):
 class StatRequest(Record):
     """One run of `perf stat`: the program with its arguments, and what to count.
 
-    `timeout_ns` is emulated time after which the program gets SIGTERM.
+    `timeout_ns` is emulated time after which the program gets SIGTERM. `descriptors` are ours that
+    become its 0, 1 and 2; None for one that it finds closed.
     """
 
     argv: tuple[str, ...]
@@ -57,6 +59,7 @@ class StatRequest(Record):
     engine: str = "native"
     timeout_ns: int | None = None
     verbose: int = 0
+    descriptors: tuple[int | None, ...] = (0, 1, 2)
 
 
 def stat(request: StatRequest) -> StatResult:
@@ -72,7 +75,21 @@ def stat(request: StatRequest) -> StatResult:
         user=kernel.user_ns,
         system=kernel.system_ns,
         exit=_exit(kernel.exit),
+        interrupted=machine.interrupts > 0,
     )
+
+
+def check_directories(request: StatRequest) -> None:
+    """Raises SessionError if the working directory is gone or the sysroot is no directory."""
+    what = "the working directory"
+    try:
+        os.getcwd()
+        if request.sysroot is not None:
+            what = f"{request.sysroot}, the sysroot"
+            os.listdir(request.sysroot)
+    except OSError as error:
+        why = f"Workload failed: {error.strerror}\n{what}: {error.strerror}"
+        raise SessionError(why, FAILED) from None
 
 
 def _exit(found) -> Exit:
@@ -88,6 +105,7 @@ class Machine:
         if native:
             from rvperf.engine.native import EXTRA, Native
         self.hart = hart = Hart(Ram(), EXTRA if native else 0)
+        check_directories(request)
         try:
             program = resolve_program(
                 request.argv[0], request.env.get("PATH"), request.sysroot, os.getcwd()
@@ -98,6 +116,7 @@ class Machine:
                 request.env,
                 sysroot=request.sysroot,
                 allow_write=request.allow_write,
+                descriptors=request.descriptors,
                 verbose=bool(request.verbose),
                 program=program,
             )
@@ -136,10 +155,10 @@ class Machine:
         hart, kernel, engine = self.hart, self.kernel, self.engine
         if self.request.timeout_ns is not None:
             kernel.interrupt_at(self.request.timeout_ns, signal.SIGTERM)
-        words = hart.csrs.words
+        words, look_up = hart.csrs.words, LOOK_UP[self.request.engine]
         while not kernel.finished:
             if not hart.interrupt():
-                budget = LOOK_UP
+                budget = look_up
                 timer = words[STIMECMP]
                 if timer != NEVER:
                     budget = min(budget, self._instructions_until(timer * CYCLES_A_TICK))

@@ -20,6 +20,7 @@ class StatRequest:
     engine: str
     timeout_ns: int | None
     verbose: int
+    descriptors: tuple
 
 
 class SessionError(Exception):

@@ -2,6 +2,8 @@
 
 import struct
 
+from isa.assembly import program as assembled
+
 CODE = struct.pack("<II", 0x05D00893, 0x00000073)  # li a7, 93; ecall: exit(a0)
 BASE = 0x10000
 
@@ -55,3 +57,11 @@ def write(path, data, mode=0o755):
     path.write_bytes(data)
     path.chmod(mode)
     return str(path)
+
+
+def build(path, text, size=0x4000):
+    """A program of one writable and executable segment, from assembly."""
+    code = assembled(text, BASE + 120)
+    whole = segment(flags=7, file_size=120 + len(code), size=size)
+    write(path, program([whole], code))
+    return path

@@ -232,7 +232,9 @@ class Kernel:
         self.tracepoints["raw_syscalls:sys_exit"] += 1
 
     def inherit(self, host):
-        """The open file behind a descriptor of the command's own; None if it is closed."""
+        """The open file behind a descriptor of the command's own; None if there is none."""
+        if host is None:
+            return None
         try:
             mode = os.fstat(host).st_mode
         except OSError:

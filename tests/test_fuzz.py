@@ -1,0 +1,11 @@
+"""A slice of the fuzzing that `make fuzz` does in full."""
+
+from tests.fuzz import fuzz_programs, fuzz_words
+
+
+def test_engines_agree_on_random_words_and_none_crashes():
+    assert fuzz_words(6_000, seed=1) == 6_000
+
+
+def test_mutated_programs_neither_crash_nor_hang():
+    assert fuzz_programs(150, seed=100_000, each=75) == 150
