@@ -45,7 +45,8 @@ class Regions:
             self.file = codecache.regions_name("\0".join((program, *sorted(live))))
         self.known: dict[int, Region] = {}
         self.functions: dict[int, tuple[int, Region]] = {}  # by id: its address, once in the arena
-        self.wanted: dict[int, int] = {}  # hot addresses not yet asked for: head, RAM page
+        # Hot addresses not yet asked for, and the RAM pages behind the virtual ones around them.
+        self.wanted: dict[int, dict[int, int]] = {}
         self.outstanding: set[int] = set()  # those that are being compiled
         self.hopeless: set[int] = set()
         self.spaces: dict[int, Space] = {}
@@ -78,8 +79,8 @@ class Regions:
         self._interpret(pc)
         if pc in self.outstanding or pc in self.hopeless:
             return
-        if (frame := self._frame(pc >> 12)) is not None:
-            self.wanted[pc] = frame
+        if self._frame(pc >> 12) is not None:
+            self.wanted[pc] = self._around(pc >> 12)
         if self.worker is None:
             from rvperf.engine.worker import Worker  # dear, and most short runs need none
 
@@ -110,19 +111,22 @@ class Regions:
 
     def _feed(self, ahead: int) -> None:
         """Ask for the hottest regions that are wanted, so that `ahead` of them are under way."""
-        while self.wanted and len(self.outstanding) < ahead:
-            heat = {pc: self._heat(pc, frame) for pc, frame in self.wanted.items()}
-            head = max(heat, key=heat.get)
-            del self.wanted[head]
-            if pages := self._snapshot(head):
-                self.outstanding.add(head)
-                near = [pc for pc in self.wanted if pc >> 12 in pages]
-                also = sorted(near, key=heat.get, reverse=True)
-                self.worker.send(head, pages, tuple(also))
+        if not self.wanted or len(self.outstanding) >= ahead:
+            return
+        by_heat = sorted(self.wanted, key=self._heat, reverse=True)
+        for head in by_heat:
+            pages = self._snapshot(self.wanted.pop(head))
+            if not pages:
+                continue
+            self.outstanding.add(head)
+            also = tuple(pc for pc in by_heat if pc >> 12 in pages and pc in self.wanted)
+            self.worker.send(head, pages, also)
+            if len(self.outstanding) >= ahead:
+                return
 
-    def _heat(self, head: int, frame: int) -> int:
+    def _heat(self, head: int) -> int:
         """How often an address has been jumped to."""
-        decoded = self.engine.decoded_page(frame)
+        decoded = self.engine.decoded_page(self.wanted[head][head >> 12])
         at = decoded + layout.PAGE_JUMPS + (head & 0xFFE)
         return ctypes.c_uint16.from_address(at).value if decoded else 0
 
@@ -133,16 +137,23 @@ class Regions:
         self.hopeless |= self.outstanding
         self.outstanding.clear()
 
-    def _snapshot(self, pc: int) -> dict[int, tuple[bytes, bytes]]:
-        """The code around pc, as `regions.Snapshot` takes it."""
+    def _around(self, page: int) -> dict[int, int]:
+        """The RAM pages behind a virtual page and its neighbours.
+
+        Asked for while the program runs: at its end it has no translations any more.
+        """
+        frames = {near: self._frame(near) for near in range(max(page - 3, 0), page + 4)}
+        return {near: frame for near, frame in frames.items() if frame is not None}
+
+    def _snapshot(self, frames: dict[int, int]) -> dict[int, tuple[bytes, bytes]]:
+        """The code in these pages that has been executed, as `regions.Snapshot` takes it."""
         pages = {}
-        hart = self.engine.hart
-        for page in range(max((pc >> 12) - 3, 0), (pc >> 12) + 4):
-            frame = self._frame(page)
-            if frame is None or not (decoded := self.engine.decoded_page(frame)):
+        ram = self.engine.hart.ram
+        for page, frame in frames.items():
+            if not (decoded := self.engine.decoded_page(frame)):
                 continue
             executed = ctypes.string_at(decoded + layout.PAGE_HANDLERS, 4096)
-            pages[page] = hart.ram.read(hart.ram.base + (frame << 12), 4096), executed
+            pages[page] = ram.read(ram.base + (frame << 12), 4096), executed
         return pages
 
     def _frame(self, page: int) -> int | None:
