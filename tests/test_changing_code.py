@@ -134,16 +134,16 @@ def test_the_engines_agree(way, tmp_path):
 @ways
 def test_compiled_code_is_dropped_when_it_changes(way, tmp_path):
     """Long enough to be compiled; then with what has been compiled at hand from the start."""
-    path = built(tmp_path, way, calls=400_000, rounds=60)
+    path = built(tmp_path, way, calls=300_000, rounds=25)
     env = {"XDG_CACHE_HOME": str(tmp_path)}
     cold = count(path, **env)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not list((tmp_path / "rvperf").glob("regions-*")):
         assert time.monotonic() < deadline, "nothing has been compiled"
         time.sleep(0.05)
     warm = count(path, **env)
     assert cold == warm
-    assert cold[0] == 0 and cold[1]["instructions:u"] > 60 * 400_000 * 5
+    assert cold[0] == 0 and cold[1]["instructions:u"] > 25 * 300_000 * 5
 
 
 def test_an_instruction_that_the_next_round_of_its_own_loop_replaces(tmp_path):
