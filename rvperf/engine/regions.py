@@ -3,10 +3,11 @@
 A region is what control flow reaches from a hot address without an indirect jump, calls taken to
 return, as far as it has been executed and the limits allow: mostly the rest of a function. It can
 be entered at the hot address, where its calls return to and where its loops come round, which will
-soon be hot as well. Guest registers are SSA values inside it and go back to the state at its exits;
-exits look their target up in the jump cache and tail-call the next region. Every loop checks the
-remaining budget, so a region retires exactly what it may; an access that the TLB does not know,
-and all else that is rare, leaves to tier 0 before its instruction.
+soon be hot as well. Guest registers are SSA values inside it; what loops change goes back to the
+state when they are left, other changes at once. Exits look their target up in the jump cache and
+tail-call the next region. Every loop checks the remaining budget, so a region retires exactly what
+it may; an access that the TLB does not know, and all else that is rare, leaves to tier 0 before its
+instruction.
 """
 
 from __future__ import annotations
@@ -54,13 +55,18 @@ class BasicBlock:
     pc: int
     steps: list[Step] = field(default_factory=list)
     next: list[int] = field(default_factory=list)
-    dirty: set[str] = field(default_factory=set)  # registers that may be changed on arrival
+    loop: int = 0  # which loop it is in, 0 for none
+    dirty: set[str] = field(default_factory=set)  # registers the state may lack on arrival
     pages: set[str] = field(default_factory=set)  # page memos that may be set on arrival
     needed: set[str] = field(default_factory=set)  # registers that must have values on arrival
 
     def writes(self) -> set[str]:
         """The registers that the block may change."""
         return {name for step in self.steps if (name := written(step.decoded))}
+
+    def changed(self) -> set[str]:
+        """The registers that the state may lack when the block is left."""
+        return self.dirty | self.writes() if self.loop else set()
 
     def accesses(self) -> set[str]:
         """The page memos that the block's memory accesses may set."""
@@ -195,21 +201,63 @@ def explore(
     if head not in blocks:
         return None
     shape = Shape(blocks, [pc for pc in dict.fromkeys(roots) if pc in blocks])
-    _mark_dirty(list(blocks.values()))
+    _mark_loops(blocks)
+    _mark_dirty(blocks)
     return shape
 
 
-def _mark_dirty(blocks: list[BasicBlock]) -> None:
+def _mark_loops(blocks: dict[int, BasicBlock]) -> None:
+    """Number the loops: sets of blocks that can all reach each other (Tarjan's algorithm)."""
+    index: dict[int, int] = {}
+    lowest: dict[int, int] = {}
+    path: list[int] = []
+    on_path: set[int] = set()
+    loops = 0
+    for root in blocks:
+        if root in index:
+            continue
+        stack = [(root, iter(blocks[root].next))]
+        index[root] = lowest[root] = len(index)
+        path.append(root)
+        on_path.add(root)
+        while stack:
+            pc, following = stack[-1]
+            to = next((to for to in following if to in blocks), None)
+            if to is None:
+                stack.pop()
+                if stack:
+                    lowest[stack[-1][0]] = min(lowest[stack[-1][0]], lowest[pc])
+                if lowest[pc] == index[pc]:
+                    members = path[path.index(pc) :]
+                    del path[path.index(pc) :]
+                    on_path.difference_update(members)
+                    if len(members) > 1 or pc in blocks[pc].next:
+                        loops += 1
+                        for member in members:
+                            blocks[member].loop = loops
+            elif to not in index:
+                index[to] = lowest[to] = len(index)
+                path.append(to)
+                on_path.add(to)
+                stack.append((to, iter(blocks[to].next)))
+            elif to in on_path:
+                lowest[pc] = min(lowest[pc], index[to])
+
+
+def _mark_dirty(blocks: dict[int, BasicBlock]) -> None:
     """Which registers may differ from the state when a block is entered, and which page memos may
     be set."""
-    by_pc = {block.pc: block for block in blocks}
-    queue = list(blocks)
+    queue = list(blocks.values())
     while queue:
         block = queue.pop()
-        leaving, pages = block.dirty | block.writes(), block.pages | block.accesses()
+        pages = block.pages | block.accesses()
         for pc in block.next:
-            following = by_pc.get(pc)
-            if following and not (leaving <= following.dirty and pages <= following.pages):
+            following = blocks.get(pc)
+            if following is None:
+                continue
+            inside = block.loop and block.loop == following.loop
+            leaving = block.changed() if inside else set()
+            if not (leaving <= following.dirty and pages <= following.pages):
                 following.dirty |= leaving
                 following.pages |= pages
                 queue.append(following)
@@ -222,7 +270,7 @@ class Compiled(Native):
         super().__init__(Code(name))
         self.blocks = shape.blocks
         self.roots = shape.roots
-        self.exits: dict[int, set[str]] = {}
+        self.exits: set[int] = set()
         self.counted = [name for name in ("branches", "loads", "stores") if name in live]
         self._plan()
         self._mark_needed()
@@ -247,10 +295,14 @@ class Compiled(Native):
         return self.code.load(f"%{register}")
 
     def _write(self, register: str, value) -> None:
-        if register[0] == "f":
-            self.code.put(f"store double {value.double_text}, ptr %{register}, align 8")
-        else:
-            self.code.store(f"%{register}", value)
+        to = [f"%{register}"]
+        if not self.block.loop:
+            to.append(self._saved(register))
+        for pointer in to:
+            if register[0] == "f":
+                self.code.put(f"store double {value.double_text}, ptr {pointer}, align 8")
+            else:
+                self.code.store(pointer, value)
 
     def _saved(self, register: str) -> str:
         """A pointer to the register in the state."""
@@ -291,13 +343,14 @@ class Compiled(Native):
             code.goto(f"b{pc:x}")
         for block in self.blocks.values():
             self._block(block)
-        for pc, dirty in self.exits.items():
+        for pc in sorted(self.exits):
             code.start(f"exit{pc:x}")
-            self._leave(Ssa(code, pc), dirty)
+            self._leave(Ssa(code, pc))
 
     def _block(self, block: BasicBlock) -> None:
         code = self.code
         code.start(f"b{block.pc:x}")
+        self.block = block
         self.side = f"side{block.pc:x}"
         self.side_edges: list[tuple[int, str, Counter]] = []
         self.index = 0
@@ -314,24 +367,24 @@ class Compiled(Native):
             self._step(step)
             self.counts += self._tally(step)
             self.index += 1
-        dirty = block.dirty | block.writes()
         last = block.steps[-1]
         if self.when is not None:
-            self._branch(last, self.when, dirty)
+            self._branch(last, self.when)
         elif self.jumped is not None and not block.next:
             self._settle(self.counts)
-            self._leave(self.jumped, dirty)
+            self._save(block.changed())
+            self._leave(self.jumped)
         else:
             self._arrive(block.next[0])
-            code.goto(self._label(block.next[0], dirty))
+            code.goto(self._label(block.next[0]))
         if self.side_edges:
             self._side_exit(block)
 
-    def _label(self, pc: int, dirty: set[str]) -> str:
+    def _label(self, pc: int) -> str:
         """Where control goes for pc: a block of the region, or an exit."""
         if pc in self.blocks:
             return f"b{pc:x}"
-        self.exits.setdefault(pc, set()).update(dirty)
+        self.exits.add(pc)
         return f"exit{pc:x}"
 
     # Counts. What a block retires is a constant, and so is what a chain of blocks retires that are
@@ -374,13 +427,8 @@ class Compiled(Native):
                     self.carried[to] = leaving
 
     def _mark_needed(self) -> None:
-        """Which registers must have their values where a block starts: those that it reads or an
-        exit saves, before anything has written them."""
-        saved: dict[int, set[str]] = {}  # at the exit to an address
-        for block in self.blocks.values():
-            for pc in block.next:
-                if pc not in self.blocks:
-                    saved.setdefault(pc, set()).update(block.dirty | block.writes())
+        """Which registers must have their values where a block starts: those that are read or saved
+        from there on, before anything has written them."""
         before: dict[int, list[int]] = {}
         for block in self.blocks.values():
             for pc in block.next:
@@ -388,10 +436,11 @@ class Compiled(Native):
         queue = list(self.blocks)
         while queue:
             block = self.blocks[queue.pop()]
-            needed = block.dirty | block.writes()  # what leaving in its middle saves
+            needed = block.changed()  # what leaving in its middle saves
             after: set[str] = set()
             for pc in block.next:
-                after |= self.blocks[pc].needed if pc in self.blocks else saved[pc]
+                if pc in self.blocks:
+                    after |= self.blocks[pc].needed
             for step in reversed(block.steps):
                 after -= {written(step.decoded)}
                 after |= set(reads(step.decoded))
@@ -401,9 +450,13 @@ class Compiled(Native):
                 queue.extend(before.get(block.pc, ()))
 
     def _arrive(self, pc: int) -> None:
-        """Settle the counts on the way to pc, unless they are carried there."""
+        """On the way to pc: settle the counts, unless they are carried there, and bring the state
+        up to date where a loop is left."""
         if not self.carried.get(pc):
             self._settle(self.counts)
+        to = self.blocks.get(pc)
+        if to is None or to.loop != self.block.loop:
+            self._save(self.block.changed())
 
     def _settle(self, counts: Counter) -> None:
         for name, count in counts.items():
@@ -487,15 +540,19 @@ class Compiled(Native):
         names = sorted({name for _, _, counts in self.side_edges for name in counts})
         done = {name: merged([counts[name] for _, _, counts in self.side_edges]) for name in names}
         self._settle(done)
-        self._save(block.dirty | block.writes())
+        self._save(block.changed())
+        self._save_counts()
         self._resume(pc, code.load("%left"))
 
     def _save(self, dirty: set[str]) -> None:
-        """Bring the state up to date."""
+        """Bring registers up to date in the state."""
         for register in sorted(dirty):
             kind = "double" if register[0] == "f" else "i64"
             value = self.code.value(f"load {kind}, ptr %{register}, align 8")
             self.code.put(f"store {kind} {value}, ptr {self._saved(register)}, align 8")
+
+    def _save_counts(self) -> None:
+        """Add what was counted to the state's counters."""
         for name in self.counted:
             pointer = self.field(name)
             self.code.store(pointer, self.code.load(pointer) + self.code.load(f"%{name}"))
@@ -512,10 +569,10 @@ class Compiled(Native):
         function = self.code.value(f"load ptr, ptr {self.field('resume')}, align 8")
         self._tail(function, pc, budget)
 
-    def _leave(self, pc: Ssa, dirty: set[str]) -> None:
+    def _leave(self, pc: Ssa) -> None:
         """Go on at pc outside the region: in the next one, or in tier 0."""
         code = self.code
-        self._save(dirty)
+        self._save_counts()
         budget = code.load("%left")
         hit, miss = code.fresh("hit"), code.fresh("miss")
         function = jump_cache(self, pc, hit, miss)
@@ -533,7 +590,7 @@ class Compiled(Native):
         else:
             self.when = when
 
-    def _branch(self, step: Step, when: SsaBit, dirty: set[str]) -> None:
+    def _branch(self, step: Step, when: SsaBit) -> None:
         """End the block by a conditional branch, and let the predictor see it."""
         code = self.code
         counter = code.address("%state", HART["predictor"] + predictor_index(step.pc))
@@ -542,7 +599,7 @@ class Compiled(Native):
         for label, way, pc in ((taken, True, step.target()), (fallen, False, step.next_pc)):
             code.start(label)
             self._arrive(pc)
-            go = self._label(pc, dirty)
+            go = self._label(pc)
             learn = code.fresh("learn")
             # A saturated counter that was right stays as it is, and there is nothing to count.
             code.branch(code.load(counter, 8) == (3 if way else 0), go, learn, LIKELY)
