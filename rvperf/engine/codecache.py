@@ -158,6 +158,21 @@ def write(name: str, contents) -> None:
         pass
 
 
+def claim(name: str) -> bool:
+    """Whether this process is now the only one, until it ends, that has claimed `name`."""
+    import fcntl
+
+    path = directory()
+    if path is None:
+        return False
+    try:
+        handle = os.open(os.path.join(path, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def tier0(table) -> Tier0:
     """Tier 0 for the table: from the cache, or compiled now and kept there."""
     name = f"tier0-{key()}"
