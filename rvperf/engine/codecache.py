@@ -177,6 +177,26 @@ def regions_name(program: str) -> str:
     return f"regions-{key()}-{hash_of(program.encode(errors='surrogateescape')).hex()}"
 
 
+def claim(name: str) -> bool:
+    """Whether this process is now the only one that goes on compiling for a program.
+
+    Runs that follow each other closely would all do the same work otherwise. The claim ends with
+    the process. Each program has a byte of one file for it.
+    """
+    import fcntl
+    from zlib import crc32
+
+    path = directory()
+    if path is None:
+        return False
+    try:
+        lock = os.open(f"{path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, crc32(name.encode()))
+    except OSError:
+        return False
+    return True
+
+
 def add_regions(name: str, regions: list[Region]) -> None:
     """Add regions to a program's file, in place of older ones with the same head."""
     _, kept = read_regions(name)

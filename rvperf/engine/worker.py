@@ -3,8 +3,9 @@
 It is a process of its own so that compiling neither holds the interpreter lock of the emulating
 one nor, if LLVM should fail on some region, ends it. Messages are pickles, each after its length
 as eight bytes; both ends are ours. When the emulating process is done, this one finishes what it
-was asked for, goes on to where those regions lead, all within `GRACE_SECONDS`, and adds what it
-has to the cache, so that the next run of the program finds it.
+was asked for and goes on to where those regions lead, within `GRACE_SECONDS` and only if no other
+process does so for the same program already. What it has it adds to the cache, so that the next run
+of the program finds it.
 """
 
 from __future__ import annotations
@@ -157,6 +158,7 @@ def main(file: str) -> None:
         onward.extend(Job(pc, job.live, job.pages) for pc in sorted(exits))
         return region
 
+    alone = None  # once nobody listens any more: whether no other process does the same
     while (job := jobs.get()) and (deadline is None or time.monotonic() < deadline):
         data = pickle.dumps(work(job))
         if deadline is not None:
@@ -166,9 +168,13 @@ def main(file: str) -> None:
             sink.flush()
         except OSError:
             deadline = time.monotonic() + GRACE_SECONDS
+            alone = codecache.claim(file)
+            if not alone:
+                break
     os.nice(10)
     deadline = deadline or time.monotonic() + GRACE_SECONDS
-    while onward and time.monotonic() < deadline:
+    alone = codecache.claim(file) if alone is None else alone
+    while alone and onward and time.monotonic() < deadline:
         job = onward.popleft()
         if job.head not in reached:
             work(job)
