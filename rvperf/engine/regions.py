@@ -24,7 +24,8 @@ from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART
 from rvperf.machine.timing import cycles_of, predict, predictor_index
 
-MOST_INSTRUCTIONS = 600
+MOST_INSTRUCTIONS = 300  # of a region; compiling takes more than twice as long for twice as many
+FILLED_UP = 100  # regions smaller than this are filled up with other hot addresses
 LINKS = (1, 5)  # registers that calls leave the return address in (unprivileged manual 2.5.1)
 NO_PAGE = 0x800  # no address cut to its page and alignment looks so
 IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5", "csr")
@@ -156,7 +157,7 @@ def explore(
     follow: dict[int, list[int]] = {}
     while queue or waiting:
         if not queue:
-            if len(steps) >= most:
+            if len(steps) >= FILLED_UP:
                 break
             roots.append(waiting.popleft())
             leaders.add(roots[-1])
