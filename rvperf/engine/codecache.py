@@ -158,6 +158,21 @@ def write(name: str, contents) -> None:
         pass
 
 
+def claim(name: str) -> bool:
+    """Whether this process is now the only one, until it ends, that has claimed `name`."""
+    import fcntl
+
+    path = directory()
+    if path is None:
+        return False
+    try:
+        handle = os.open(os.path.join(path, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def tier0(table) -> Tier0:
     """Tier 0 for the table: from the cache, or compiled now and kept there."""
     name = f"tier0-{key()}"
@@ -175,26 +190,6 @@ def tier0(table) -> Tier0:
 def regions_name(program: str) -> str:
     """The file for a program's regions."""
     return f"regions-{key()}-{hash_of(program.encode(errors='surrogateescape')).hex()}"
-
-
-def claim(name: str) -> bool:
-    """Whether this process is now the only one that goes on compiling for a program.
-
-    Runs that follow each other closely would all do the same work otherwise. The claim ends with
-    the process. Each program has a byte of one file for it.
-    """
-    import fcntl
-    from zlib import crc32
-
-    path = directory()
-    if path is None:
-        return False
-    try:
-        lock = os.open(f"{path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, crc32(name.encode()))
-    except OSError:
-        return False
-    return True
 
 
 def add_regions(name: str, regions: list[Region]) -> None:

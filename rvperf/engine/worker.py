@@ -3,9 +3,8 @@
 It is a process of its own so that compiling neither holds the interpreter lock of the emulating
 one nor, if LLVM should fail on some region, ends it. Messages are pickles, each after its length
 as eight bytes; both ends are ours. When the emulating process is done, this one finishes what it
-was asked for and goes on to where those regions lead, within `GRACE_SECONDS` and only if no other
-process does so for the same program already. What it has it adds to the cache, so that the next run
-of the program finds it.
+was asked for, goes on to where those regions lead, all within `GRACE_SECONDS`, and adds what it
+has to the cache, so that the next run of the program finds it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from isa.record import Record
 from rvperf.engine import codecache
 from rvperf.engine.codecache import Region
 
-GRACE_SECONDS = 30
+GRACE_SECONDS = 10
 # -P and the path: whatever lies in the working directory is not for us to import.
 COMMAND = """\
 import sys
@@ -139,14 +138,14 @@ def read_jobs(source, jobs: queue.SimpleQueue) -> None:
 
 
 def main(file: str) -> None:
-    """Serve jobs until stdin ends, then keep the regions in the cache."""
+    """Serve jobs until stdin ends, go on for a while, then keep the regions in the cache."""
     jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-    threading.Thread(target=read_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
+    reader = threading.Thread(target=read_jobs, args=(sys.stdin.buffer, jobs), daemon=True)
+    reader.start()
     sink = sys.stdout.buffer
     done: dict[int, Region] = {}
     reached: set[int] = set()  # where a region can be entered
     onward: deque[Job] = deque()  # where the regions lead, in the order of their heat
-    deadline = None  # once nobody listens any more
 
     def work(job: Job) -> Region:
         try:
@@ -158,26 +157,24 @@ def main(file: str) -> None:
         onward.extend(Job(pc, job.live, job.pages) for pc in sorted(exits))
         return region
 
-    alone = None  # once nobody listens any more: whether no other process does the same
-    while (job := jobs.get()) and (deadline is None or time.monotonic() < deadline):
+    while reader.is_alive() and (job := jobs.get()):
         data = pickle.dumps(work(job))
-        if deadline is not None:
-            continue
         try:
             sink.write(len(data).to_bytes(8, "little") + data)
             sink.flush()
         except OSError:
-            deadline = time.monotonic() + GRACE_SECONDS
-            alone = codecache.claim(file)
-            if not alone:
-                break
+            break
+    # Nobody waits any more. Only one process at a time goes on, so that many short runs do not
+    # leave as many of these behind.
     os.nice(10)
-    deadline = deadline or time.monotonic() + GRACE_SECONDS
-    alone = codecache.claim(file) if alone is None else alone
-    while alone and onward and time.monotonic() < deadline:
-        job = onward.popleft()
-        if job.head not in reached:
-            work(job)
+    if file and codecache.claim("onward"):
+        deadline = time.monotonic() + GRACE_SECONDS
+        while not jobs.empty() and (job := jobs.get()):
+            onward.appendleft(job)
+        while onward and time.monotonic() < deadline:
+            job = onward.popleft()
+            if job.head not in reached:
+                work(job)
     compiled = [region for region in done.values() if region.ranges]
     if file and compiled:
         codecache.add_regions(file, compiled)
