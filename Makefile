@@ -40,6 +40,7 @@ help: ## list these commands
 # Editable, so only a change of pyproject.toml calls for installing again.
 .venv/installed: .venv/created pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m compileall -q rvperf isa
 	@touch $@
 
 .venv/for-development: .venv/installed
