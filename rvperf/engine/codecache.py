@@ -173,18 +173,44 @@ def claim(name: str) -> bool:
     return True
 
 
+BUILT_AHEAD = os.path.join(os.path.dirname(__file__), "tier0.bin")
+"""Tier 0 as installing rvperf leaves it, so that the first run need not compile it."""
+
+
 def tier0(table) -> Tier0:
-    """Tier 0 for the table: from the cache, or compiled now and kept there."""
+    """Tier 0 for the table: built ahead, from the cache, or compiled now and kept there."""
+    try:
+        with open(BUILT_AHEAD, "rb", buffering=0) as file:
+            built_for, *found = marshal.loads(file.read())
+        if built_for == key():
+            return Tier0(*found)
+    except (OSError, ValueError, EOFError, TypeError):
+        pass
     name = f"tier0-{key()}"
     if found := read(name):
         return Tier0(*found)
+    found = compile_tier0(table)
+    write(name, found)
+    return Tier0(*found)
+
+
+def compile_tier0(table) -> tuple[bytes, dict[str, int], list[str]]:
+    """The fields of `Tier0`, compiled for this processor."""
     from rvperf.engine import interpreter
     from rvperf.engine.objects import compile_module
 
     piece = compile_module(interpreter.module(table))
     handlers = [handler.name for handler in interpreter.handlers(table)]
-    write(name, (piece.code, piece.symbols, handlers))
-    return Tier0(piece.code, piece.symbols, handlers)
+    return piece.code, piece.symbols, handlers
+
+
+def build_ahead() -> None:
+    """Compile tier 0 into this package, when rvperf is being installed."""
+    from isa.ext import RV64GC
+
+    data = marshal.dumps((key(), *compile_tier0(RV64GC)))
+    with open(BUILT_AHEAD, "wb") as file:
+        file.write(data)
 
 
 def regions_name(program: str) -> str:
