@@ -178,20 +178,23 @@ BUILT_AHEAD = os.path.join(os.path.dirname(__file__), "tier0.bin")
 
 
 def tier0(table) -> Tier0:
-    """Tier 0 for the table: built ahead, from the cache, or compiled now and kept there."""
+    """Tier 0 for the table: from the cache, else as built ahead, else compiled; then cached."""
+    name = f"tier0-{key()}"
+    found = read(name)
+    if not found:
+        found = read_built_ahead() or compile_tier0(table)
+        write(name, found)
+    return Tier0(*found)
+
+
+def read_built_ahead():
+    """The fields of `Tier0` as installing left them; None unless they are for this engine."""
     try:
         with open(BUILT_AHEAD, "rb", buffering=0) as file:
             built_for, *found = marshal.loads(file.read())
-        if built_for == key():
-            return Tier0(*found)
     except (OSError, ValueError, EOFError, TypeError):
-        pass
-    name = f"tier0-{key()}"
-    if found := read(name):
-        return Tier0(*found)
-    found = compile_tier0(table)
-    write(name, found)
-    return Tier0(*found)
+        return None
+    return tuple(found) if built_for == key() else None
 
 
 def compile_tier0(table) -> tuple[bytes, dict[str, int], list[str]]:
