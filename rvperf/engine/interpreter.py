@@ -11,8 +11,6 @@ from isa.record import Record
 from isa.spec import Insn, Table
 from rvperf.engine import layout
 from rvperf.engine.layout import (
-    ENGINE,
-    ENTRIES,
     ENTRY,
     ENTRY_1,
     ENTRY_2,
@@ -330,13 +328,11 @@ def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
     page = Ssa(code, code.value(f"phi i64 [ {page}, %{done}.pte ], [ {identity.text}, %{bare} ]"))
     physical(m, page, failed)
     code.goto(done)
-    success = code.block
     code.start(failed)
     code.goto(f"{done}.end")
     code.start(done)
     code.goto(f"{done}.end")
     code.start(f"{done}.end")
-    del success
     ok = code.value(f"phi i64 [ 1, %{done} ], [ 0, %{failed} ]")
     out = code.value(f"phi i64 [ {page.text}, %{done} ], [ 0, %{failed} ]")
     return Ssa(code, ok), Ssa(code, out)
@@ -633,7 +629,7 @@ def decoder(table: Table) -> str:
     return function_text(code, "internal i64 @decode(i64 %word, ptr %entry, ptr %handlers)")
 
 
-def run_function() -> str:
+def run_function() -> Interpreted:
     """`i64 run(state)`: what Python calls. Makes the host's floating-point unit the guest's."""
     m = Interpreted("run")
     code = m.code
@@ -645,16 +641,11 @@ def run_function() -> str:
     m.raise_flags(m.host_flags())
     m.set_host_control(HOST_DEFAULT)
     code.put(f"ret i64 {result}")
-    declared.update(code.declared)
-    return function_text(code, "i64 @run(ptr %state)")
-
-
-declared: set[str] = set()
+    return m
 
 
 def module(table: Table) -> str:
     """Tier 0 as an LLVM module: `run`, and the functions that `handlers` lists, by their names."""
-    declared.clear()
     listed = handlers(table)
     functions = [
         leaving("reader", layout.READER),
@@ -672,11 +663,10 @@ def module(table: Table) -> str:
         undecoded("crossing", True),
     ]
     functions += [instruction(handler) for handler in listed if handler.insn]
-    text = [decoder(table), run_function()]
+    run = run_function()
+    declared = set(run.code.declared)
+    text = [decoder(table), function_text(run.code, "i64 @run(ptr %state)")]
     for m in functions:
         declared.update(m.code.declared)
         text.append(m.text())
     return "\n".join([*sorted(declared), *text, ATTRIBUTES, METADATA])
-
-
-__all__ = ["ENGINE", "ENTRIES", "handlers", "module"]

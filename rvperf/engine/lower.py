@@ -9,7 +9,7 @@ import struct
 from isa.spec import Insn
 from rvperf.engine import layout
 from rvperf.engine.layout import ENGINE
-from rvperf.engine.ssa import LIKELY, UNLIKELY, Code, Ssa, SsaBit, bit_text, text_of
+from rvperf.engine.ssa import LIKELY, UNLIKELY, Code, Ssa, SsaBit, text_of
 from rvperf.machine.state import HART
 
 DYNAMIC = 7
@@ -22,7 +22,6 @@ HOST_FLAG_BITS = 0x3F
 HOST_DEFAULT = 0x1F80  # all exceptions masked, to nearest
 HOST_ROUNDING = 13  # the place of its rounding mode
 HOST_ROUNDING_OF = 0b10_01_11_00  # two bits for each of RNE RTZ RDN RUP
-CANONICAL_NAN = {32: 0x7FC00000, 64: 0x7FF8000000000000}
 INFINITY = {32: 0xFF << 23, 64: 0x7FF << 52}
 TYPE = {32: "float", 64: "double"}
 SUFFIX = {32: "f32", 64: "f64"}
@@ -423,5 +422,3 @@ ATTRIBUTES = (
     'attributes #0 = { nounwind strictfp "no-builtins" "frame-pointer"="none" }\n'
     "attributes #1 = { strictfp }\n"
 )
-
-__all__ = ["ATTRIBUTES", "Native", "bit_text", "function_text"]

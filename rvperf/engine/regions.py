@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from isa.ext import RV64GC
 from isa.spec import Decoded
-from rvperf.engine.interpreter import CONVENTION, PARAMETERS, jump_cache
+from rvperf.engine.interpreter import CONVENTION, IMMEDIATES, PARAMETERS, jump_cache
 from rvperf.engine.lower import ATTRIBUTES, Native, function_text, is_native, needs_floats
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
@@ -28,7 +28,6 @@ MOST_INSTRUCTIONS = 300  # of a region; compiling takes more than twice as long 
 FILLED_UP = 100  # regions smaller than this are filled up with other hot addresses
 LINKS = (1, 5)  # registers that calls leave the return address in (unprivileged manual 2.5.1)
 NO_PAGE = 0x800  # no address cut to its page and alignment looks so
-IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5", "csr")
 
 
 @dataclass
@@ -479,7 +478,7 @@ class Compiled(Native):
                 given[name] = Ssa(self.code, step.next_pc)
             elif name.endswith("_n"):
                 given[name] = operands[name[:-2]]
-            elif name in IMMEDIATES:
+            elif name == "csr" or name in IMMEDIATES:
                 given[name] = Ssa(self.code, operands[name] & (1 << 64) - 1)
             else:
                 given[name] = self._read(f"{'f' if name[0] == 'f' else 'x'}{operands[name]}")

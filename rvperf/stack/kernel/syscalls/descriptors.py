@@ -153,19 +153,24 @@ def room_for(file, size):
     return wait_to_write(file)
 
 
+def write_now(task, file, data):
+    """How much of data the file takes without waiting; a broken pipe signals the task, too."""
+    try:
+        return file.write(data)
+    except BlockingIOError:
+        return 0
+    except OSError as error:
+        if error.errno == EPIPE:
+            signals.post(task.process, signals.from_user(signals.SIGPIPE, task), task)
+        raise
+
+
 def start_write(task, file, spans):
     """Writes at once what can be; the rest is left to a generator."""
     if len(spans) == 1 and spans[0][1] <= CHUNK:
         address, count = spans[0]
         data = task.memory.read(address, count)
-        try:
-            done = file.write(data)
-        except BlockingIOError:
-            done = 0
-        except OSError as error:
-            if error.errno == EPIPE:
-                signals.post(task.process, signals.from_user(signals.SIGPIPE, task), task)
-            raise
+        done = write_now(task, file, data)
         if done == count:
             return done
         return hold(file, write_all(task, file, spans, done))
@@ -215,14 +220,7 @@ def writev(task, fd: Int, iov, iovcnt: Int):
     if total > CHUNK:
         return start_write(task, file, spans)
     data = b"".join(task.memory.read(address, length) for address, length in spans)
-    try:
-        done = file.write(data) if data else 0
-    except BlockingIOError:
-        done = 0
-    except OSError as error:
-        if error.errno == EPIPE:
-            signals.post(task.process, signals.from_user(signals.SIGPIPE, task), task)
-        raise
+    done = write_now(task, file, data) if data else 0
     if done == total:
         return done
     return hold(file, write_all(task, file, spans, done))
