@@ -29,7 +29,7 @@ from rvperf.engine.lower import (
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART, SINK
-from rvperf.machine.timing import PREDICTOR_MASK, cycles_of, predict
+from rvperf.machine.timing import MISPREDICT_CYCLES, PREDICTOR_MASK, cycles_of, predict
 
 CONVENTION = "preserve_nonecc"
 PARAMETERS = "ptr %state, ptr %entry, i64 %pc, i64 %budget"
@@ -78,6 +78,7 @@ class Interpreted(Native):
         self.budget = Ssa(self.code, "%budget")
         self.length = 4
         self.kind = ""
+        self.mispredicted = None  # a word, 1 if the branch in hand was
 
     def text(self) -> str:
         return function_text(self.code, SIGNATURE.format(name=f'"{self.code.name}"'))
@@ -113,7 +114,7 @@ class Interpreted(Native):
         """Leave here if no further instruction may retire."""
         code = self.code
         spent, on = code.fresh("spent"), code.fresh("on")
-        code.branch(self.budget == 0, spent, on, UNLIKELY)
+        code.branch(self.budget.slt(1), spent, on, UNLIKELY)
         code.start(spent)
         self.tail("@spent")
         code.start(on)
@@ -163,20 +164,28 @@ class Interpreted(Native):
         pointer = code.address(self.field("predictor"), index)
         counter, missed = predict(code.load(pointer, 8), when)
         code.store(pointer, counter, 8)
-        self.bump("branch_misses", missed.word())
+        self.mispredicted = missed.word()
+        self.bump("branch_misses", self.mispredicted)
 
-    def count(self) -> None:
-        """Count the instruction by its kind; that it is one, the budget says."""
+    def count(self) -> Ssa:
+        """Count the instruction by its kind; that it is one, the budget says: what is left of it.
+
+        A budget of cycles loses those beyond the first as well.
+        """
+        budget = self.budget - 1
         if extra := cycles_of(self.kind) - 1:
             self.bump("extra_cycles", extra)
+            budget = budget - (self.read_field("unit") & extra)
+        if self.mispredicted is not None:
+            budget = budget - (self.read_field("unit") & self.mispredicted * MISPREDICT_CYCLES)
         for field in COUNTED_BY_KIND_NAMES.get(self.kind, ()):
             self.bump(field, 1)
+        return budget
 
     def arrive(self, target) -> None:
         """Retire a jump and go on at target; backward jumps, calls and the like count as heat."""
         code = self.code
-        self.count()
-        budget = self.budget - 1
+        budget = self.count()
         entry_of, miss = code.fresh("known"), code.fresh("unknown")
         slot = fetch_slot(self, target)
         tag = code.load(code.address(slot, layout.FETCH_TAG))
@@ -252,10 +261,10 @@ def instruction(handler: Handler) -> Interpreted:
     if m.jumped is not None:
         m.arrive(m.jumped)
         return m
-    m.count()
+    budget = m.count()
     entry = code.address("%entry", length * (ENTRY // 2))
     function = code.value(f"load ptr, ptr {entry}, align 8")
-    m.tail(function, entry, m.pc + length, m.budget - 1)
+    m.tail(function, entry, m.pc + length, budget)
     return m
 
 
@@ -663,9 +672,13 @@ def module(table: Table) -> str:
         undecoded("crossing", True),
     ]
     functions += [instruction(handler) for handler in listed if handler.insn]
-    run = run_function()
-    declared = set(run.code.declared)
-    text = [decoder(table), function_text(run.code, "i64 @run(ptr %state)")]
+    from rvperf.engine.advance import advance
+
+    declared = set()
+    text = [decoder(table)]
+    for m in (run_function(), advance()):
+        declared.update(m.code.declared)
+        text.append(function_text(m.code, f"i64 @{m.code.name}(ptr %state)"))
     for m in functions:
         declared.update(m.code.declared)
         text.append(m.text())

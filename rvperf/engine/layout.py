@@ -34,7 +34,9 @@ PAGE_JUMPS = PAGE_HANDLERS + 2 * 2052
 DECODED_PAGE = -(-(PAGE_JUMPS + 2 * 2052) // 64) * 64
 
 ENGINE = Layout(HART.size)
-ENGINE.words("budget")  # instructions that may still retire
+ENGINE.words("budget")  # instructions that may still retire; see `unit`
+ENGINE.words("unit")  # all ones if the budget is of cycles rather than instructions, else 0
+ENGINE.words("until")  # `advance` returns when this many instructions have been counted
 ENGINE.words("threshold")  # jumps to an address until it is reported hot
 ENGINE.words("miss")  # the address of the access that missed the TLB
 ENGINE.words("mxcsr")  # on its way to or from the host's floating-point unit
@@ -51,5 +53,10 @@ ENGINE.bytes("scratch", 3 * ENTRY, 64)  # a decoded instruction that crosses a p
 ENGINE.bytes("fetch", FETCH_ENTRIES * FETCH_ENTRY, 64)
 ENGINE.bytes("tlb", TLB_ENTRIES * TLB_ENTRY, 64)
 
+# Among a region's live events: its budget is of cycles.
+CYCLE_BUDGET = "cycle-budget"
+CYCLES = (1 << 64) - 1  # in `unit`
+
 # Why native code returned: see `native`.
 BUDGET, READER, FETCH, HOT, CALL, NO_LOAD, NO_STORE = range(7)
+STOPPED = 8  # added by `advance` if a stop was reached as well

@@ -24,6 +24,7 @@ from rvperf.engine.layout import (
     NO_LOAD,
     NO_STORE,
     READER,
+    STOPPED,
 )
 from rvperf.engine.objects import Arena
 from rvperf.engine.reference import Reference
@@ -54,7 +55,9 @@ class Native:
         table = self.handlers.words(0, len(piece.handlers))
         for index, name in enumerate(piece.handlers):
             table[index] = self.functions[name]
-        self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.functions["run"])
+        entered = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+        self._run = entered(self.functions["run"])
+        self._advance = entered(self.functions["advance"])
         self._state = hart.state.address
         ram = hart.ram
         self._decoded = Block(8 * (ram.size >> 12))
@@ -65,7 +68,8 @@ class Native:
         self._pages: list[int] = []  # RAM page numbers with decoded entries
         self._blank = self._blank_page()
         words = {name: self.hart.state.words(at) for name, at in ENGINE.offsets.items()}
-        self._budget, self._miss = words["budget"], words["miss"]
+        self._budget, self._until = words["budget"], words["until"]
+        self._miss, self._unit = words["miss"], words["unit"]
         self.threshold = words["threshold"]
         self.threshold[0] = NOT_HOT
         words["ram"][0] = ram.address
@@ -88,43 +92,69 @@ class Native:
         self.regions = regions
         if regions:
             regions.attach(self)
+            if layout.CYCLE_BUDGET in regions.live:
+                self._unit[0] = layout.CYCLES
         ram.on_code_write = self.forget_page
         hart.fences.append(self._fenced)
 
     def run(self, budget: int) -> None:
-        """Execute until `budget` instructions have retired. Trap as the reference engine's."""
-        hart = self.hart
-        left, regions = self._budget, self.regions
+        """Execute until `budget` instructions have retired, or a stop has been reached.
+
+        Trap as the reference engine's.
+        """
+        hart, regions = self.hart, self.regions
+        enter = self._enter_limited if hart.limited or self._unit[0] else self._enter
         while True:
             busy = regions and regions.busy
             if busy and self._unpolled >= SLICE:
                 self._unpolled = 0
                 regions.poll()
-            left[0] = start = min(budget, SLICE) if busy else budget
             context = hart.context
             if context != self._context:
                 self._enter_context(context)
-            reason = self._run(self._state)
-            retired = start - left[0]
-            self._instructions[0] += retired
+            reason, retired = enter(min(budget, SLICE) if busy else budget)
             self._unpolled += retired
             budget -= retired
+            if reason & STOPPED:
+                if reason == HOT | STOPPED:
+                    regions.hot(hart.pc)
+                return
             if not budget:
                 return
             if reason == CALL:
+                if hart.limited:
+                    hart.note_before()
                 self.reader.call()
             elif reason in (READER, NO_LOAD, NO_STORE):
                 if reason != READER:
                     # This is where most of them end, in a Trap.
                     hart.translate(self._miss[0], "r" if reason == NO_LOAD else "w")
+                if hart.limited:
+                    hart.note_before()
                 self.reader.step()
                 budget -= 1
-                if not budget:
+                if not budget or hart.limited and hart.stopped:
                     return
             elif reason == FETCH:
                 self.decode_page(hart.translate(hart.pc, "x"))
             elif reason == HOT:
                 regions.hot(hart.pc)
+
+    def _enter(self, budget: int) -> tuple[int, int]:
+        """Run native code: (why it returned, how many instructions have retired)."""
+        left = self._budget
+        left[0] = budget
+        reason = self._run(self._state)
+        retired = budget - left[0]
+        self._instructions[0] += retired
+        return reason, retired
+
+    def _enter_limited(self, budget: int) -> tuple[int, int]:
+        """As `_enter`, up to the next stop."""
+        start = self._instructions[0]
+        self._until[0] = start + budget
+        reason = self._advance(self._state)
+        return reason, self._instructions[0] - start
 
     def _enter_context(self, context) -> None:
         previous, self._context = self._context, context

@@ -237,10 +237,21 @@ class Reference:
         self._prepared: dict[int, Callable[[int], None]] = {}
 
     def run(self, budget: int) -> None:
-        """Execute `budget` instructions, or fewer if one raises a Trap."""
+        """Execute `budget` instructions; fewer if one raises a Trap or reaches a stop."""
+        if self.hart.limited:
+            self._run_to_stop(budget)
+            return
         step = self.step
         for _ in range(budget):
             step()
+
+    def _run_to_stop(self, budget: int) -> None:
+        hart, step = self.hart, self.step
+        for _ in range(budget):
+            hart.note_before()
+            step()
+            if hart.stopped:
+                return
 
     def step(self) -> None:
         """Execute the instruction at pc. A Trap leaves the hart as it was."""

@@ -22,7 +22,7 @@ from rvperf.engine.lower import ATTRIBUTES, Native, function_text, is_native, ne
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART
-from rvperf.machine.timing import cycles_of, predict, predictor_index
+from rvperf.machine.timing import MISPREDICT_CYCLES, cycles_of, predict, predictor_index
 
 MOST_INSTRUCTIONS = 300  # of a region; compiling takes more than twice as long for twice as many
 FILLED_UP = 100  # regions smaller than this are filled up with other hot addresses
@@ -272,6 +272,7 @@ class Compiled(Native):
         self.roots = shape.roots
         self.exits: set[int] = set()
         self.counted = [name for name in ("branches", "loads", "stores") if name in live]
+        self.budget_of_cycles = layout.CYCLE_BUDGET in live
         self._plan()
         self._mark_needed()
         steps = shape.steps
@@ -358,7 +359,7 @@ class Compiled(Native):
         if block.pc in self.longest:
             enough = f"go{block.pc:x}"
             self._side_edge()
-            short = code.load("%left").ult(self.longest[block.pc])
+            short = code.load("%left").slt(self.longest[block.pc])
             code.branch(short, self.side, enough, UNLIKELY)
             code.start(enough)
         self.jumped = self.when = None
@@ -391,15 +392,22 @@ class Compiled(Native):
     # only entered from one another: the sum is carried along, and settled where ways join.
 
     def _tally(self, step: Step) -> Counter:
-        """What one instruction counts."""
+        """What one instruction counts, and takes from the budget."""
         kind = step.decoded.insn.kind
-        counts = Counter({"instructions": 1})
+        counts = Counter({"budget": 1})
         if extra := cycles_of(kind) - 1:
             counts["extra_cycles"] = extra
+            if self.budget_of_cycles:
+                counts["budget"] += extra
         for name in COUNTED_BY_KIND_NAMES.get(kind, ()):
             if name in self.counted:
                 counts[name] = 1
         return counts
+
+    def _most(self, step: Step) -> int:
+        """The most that one instruction may take from the budget."""
+        wrong = self.budget_of_cycles and step.decoded.insn.kind == "branch"
+        return self._tally(step)["budget"] + (MISPREDICT_CYCLES if wrong else 0)
 
     def _plan(self) -> None:
         """Find out what is carried into each block, and where the budget is checked.
@@ -418,7 +426,7 @@ class Compiled(Native):
         for pc in reversed(order):
             block = self.blocks[pc]
             following = [need[to] for to in block.next if to in need and to not in checked]
-            need[pc] = len(block.steps) + max(following, default=0)
+            need[pc] = sum(map(self._most, block.steps)) + max(following, default=0)
         self.longest = {pc: need[pc] for pc in checked}
         for pc in order:
             leaving = sum(map(self._tally, self.blocks[pc].steps), self.carried[pc])
@@ -460,7 +468,7 @@ class Compiled(Native):
 
     def _settle(self, counts: Counter) -> None:
         for name, count in counts.items():
-            if name == "instructions":
+            if name == "budget":
                 self.code.store("%left", self.code.load("%left") - count)
             else:
                 self.code.store(f"%{name}", self.code.load(f"%{name}") + count)
@@ -607,6 +615,9 @@ class Compiled(Native):
             after, missed = predict(code.load(counter, 8), SsaBit(code, way))
             code.store(counter, after, 8)
             self.bump("branch_misses", missed.word())
+            if self.budget_of_cycles:
+                left = code.load("%left") - missed.word() * MISPREDICT_CYCLES
+                code.store("%left", left)
             code.goto(go)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from array import array
 from collections import defaultdict
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from isa.num import Num, Truth, number
 from isa.routing import FRAMES, INTERRUPT, handler, pending, route
 from rvperf.machine.csrs import PLAIN, PLAIN_WRITES, CsrFile, bits_of, place_of
 from rvperf.machine.ram import Ram
-from rvperf.machine.state import HART, Block
+from rvperf.machine.state import HART, NO_STOP, Block
 from rvperf.machine.timing import (
     HERTZ,
     MISPREDICT_CYCLES,
@@ -130,6 +131,11 @@ class Hart:
         self.code_fences: list[Callable[[], None]] = []
         # What was walked, by what it depends on beside the tables: the mode, and `access`.
         self._walked: dict[tuple[int, int], dict[tuple[int, str], int]] = defaultdict(dict)
+        self.before = self.state.words(HART["before"], 33)
+        self._stops = self.state.words(HART["stops"], len(SOURCES))
+        self._stops[:] = array("Q", [NO_STOP] * len(SOURCES))
+        self.limited = False
+        """Whether there is a stop anywhere: engines then note `before`, and look."""
         self.reservation = None
         self.csrs = CsrFile(self)
         self.mstatus = self.csrs.words[MSTATUS]
@@ -194,6 +200,11 @@ class Hart:
             return
         instructions, extra, branches, misses, loads, stores = self._pending.tolist()
         cycles = instructions + extra + MISPREDICT_CYCLES * misses
+        if self.limited:
+            moved = instructions, cycles, branches, misses, loads, stores
+            for at, count in enumerate(moved):
+                if self._stops[at] != NO_STOP:
+                    self._stops[at] -= min(count, self._stops[at])
         counts = self.counts[words[MODE]]
         counts["instructions"] += instructions
         counts["cycles"] += cycles
@@ -203,6 +214,34 @@ class Hart:
         counts["stores"] += stores
         self.clock += cycles
         self._pending[:] = NOTHING
+
+    def uncollected(self) -> tuple[int, ...]:
+        """What has happened since the last collection, by SOURCES."""
+        instructions, extra, branches, misses, loads, stores = self._pending.tolist()
+        cycles = instructions + extra + MISPREDICT_CYCLES * misses
+        return instructions, cycles, branches, misses, loads, stores
+
+    def stop_after(self, counts: dict[str, int]) -> None:
+        """Have engines stop as soon as one of these counts, by SOURCES, has gone on so far.
+
+        Each must be at least 1. `run` then returns early, right after the instruction that made
+        it, and `before` is what the registers were before that instruction.
+        """
+        done = self.uncollected()
+        for at, source in enumerate(SOURCES):
+            more = counts.get(source)
+            self._stops[at] = NO_STOP if more is None else min(done[at] + more, NO_STOP)
+        self.limited = bool(counts)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop has been reached."""
+        return any(map(operator.le, self._stops.tolist(), self.uncollected()))
+
+    def note_before(self) -> None:
+        """Keep the registers as they are, because the next instruction may reach a stop."""
+        self.before[0:32] = self.x[0:32]
+        self.before[32] = self._words[PC]
 
     def charge(self, instructions: int, cycles: int, **others: int) -> None:
         """Count what a model of system software did in the current mode, and let the time pass.

@@ -34,6 +34,7 @@ class Layout:
         return self.offsets[name]
 
 
+NO_STOP = 1 << 62
 SINK = 32  # x[SINK] takes what is written to x0, so that native code need not ask
 
 HART = Layout()
@@ -54,6 +55,11 @@ HART.words("branches")
 HART.words("branch_misses")
 HART.words("loads")
 HART.words("stores")
+# Where counting is to stop: for each of hart.SOURCES, the value that what has happened since the
+# last collection may reach, or NO_STOP.
+HART.words("stops", 6)
+# The registers as they were before the instruction that reached a stop: x, pc.
+HART.words("before", 33)
 # The direction predictor: 2-bit counters, one a byte, indexed by (pc >> 1).
 PREDICTOR_ENTRIES = 4096
 HART.bytes("predictor", PREDICTOR_ENTRIES)
