@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from isa.ext import RV64GC
 from isa.spec import Decoded
+from rvperf.engine import layout
 from rvperf.engine.interpreter import CONVENTION, IMMEDIATES, PARAMETERS, jump_cache
 from rvperf.engine.lower import ATTRIBUTES, Native, function_text, is_native, needs_floats
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit

@@ -21,11 +21,13 @@ from types import GeneratorType
 
 from isa.csrs import CSR_NUMBERS
 from isa.record import Record
+from rvperf.events.table import TRACEPOINT_EVENTS
 
 from . import costs, execution, files, procfs, signals
 from .elf import LoadError
 from .execution import resolve_program
 from .frames import Frames, OutOfMemory
+from .kallsyms import TEXT
 from .memory import PROT_EXEC, PROT_READ, PROT_WRITE, AccessFault
 from .names import NAMES
 from .pagecache import PageCache
@@ -75,8 +77,9 @@ NEVER = (1 << 64) - 1
 FOREVER = 1 << 61  # 73 years: nobody means such a deadline
 MASK64 = (1 << 64) - 1
 
-TEXT = 0xFFFFFFFF80000000  # where Linux has its own code
 RESERVED = 4 << 20  # the firmware's 2 MiB and as much for the kernel's own
+EXECVE = 221
+PRIORITY = 120  # of every task: nice 0
 SLICE_NS = 3_000_000  # how long a task runs while others wait (EEVDF's base slice)
 NS_PER_TICK = 100  # the timebase is 10 MHz
 DEFAULT_EPOCH = 1_735_689_600  # 2025-01-01 00:00:00 UTC: when the machine was switched on
@@ -171,16 +174,8 @@ class Kernel:
             ),
             0,
         )
-        self.tracepoints = dict.fromkeys(
-            (
-                "raw_syscalls:sys_enter",
-                "raw_syscalls:sys_exit",
-                "sched:sched_process_exec",
-                "sched:sched_process_exit",
-                "exceptions:page_fault_user",
-            ),
-            0,
-        )
+        self.tracepoints = dict.fromkeys((row.symbol for row in TRACEPOINT_EVENTS), 0)
+        self.perf = None  # perf_events.PerfEvents, if something is sampled
         self.user_ns = self.system_ns = 0
         self.entered = 0  # the clock when a task last went to user mode
         self.finished = False
@@ -209,7 +204,7 @@ class Kernel:
         self.sigreturn_page.write(0, signals.SIGRETURN_CODE)
 
         here = Place(cwd, status=os.stat(cwd))
-        name = program or argv[0]
+        name = self.program = program or argv[0]
         space, self.entry, self.stack_pointer, comm = execution.build(
             self, name, [os.fsencode(word) for word in argv],
             [os.fsencode(f"{key}={value}") for key, value in env.items()], here,
@@ -227,9 +222,6 @@ class Kernel:
         )
         process.threads.append(self.current)
         self.processes[process.pid] = process
-        # What perf sees of its own execve: the exec itself, and the call's return.
-        self.tracepoints["sched:sched_process_exec"] += 1
-        self.tracepoints["raw_syscalls:sys_exit"] += 1
 
     def inherit(self, host):
         """The open file behind a descriptor of the command's own; None if there is none."""
@@ -267,7 +259,12 @@ class Kernel:
         hart.x[2] = self.stack_pointer
         self.use(task.memory)
         task.pc = self.entry
+        # What perf sees of its own execve: the exec itself, and the call's return.
+        if self.perf:
+            self.perf.executed(task)
+        self.trace_exec(task, os.fsencode(self.program))
         self.charge(costs.of("execve"))
+        self.trace("raw_syscalls:sys_exit", costs.LEAVE_CALL, lambda: {"id": EXECVE, "ret": 0})
         self.leave()
 
     # Traps
@@ -280,6 +277,8 @@ class Kernel:
         task.user_ns += spent
         cause = hart.read_csr(SCAUSE)
         task.pc = hart.read_csr(SEPC)
+        if self.perf:
+            self.perf.entered()
         try:
             self.answer(task, cause)
         except OutOfMemory:
@@ -295,7 +294,7 @@ class Kernel:
             self.system_call(task)
         elif cause in PAGE_FAULTS:
             self.charge(costs.PAGE_FAULT)
-            self.page_fault(task, PAGE_FAULTS[cause], hart.read_csr(STVAL))
+            self.page_fault(task, cause, hart.read_csr(STVAL))
         elif cause == TIMER:
             self.charge(costs.INTERRUPT)
             self.resched = True
@@ -331,6 +330,8 @@ class Kernel:
         hart.write_csr(SEPC, self.current.pc)
         self.entered = hart.cycles
         hart.sret()
+        if self.perf:
+            self.perf.resume()
 
     def charge(self, cost, moved=0):
         """Lets the time of kernel work pass."""
@@ -338,6 +339,8 @@ class Kernel:
         if moved and cost.bytes_per_instruction:
             more = moved // cost.bytes_per_instruction
             instructions, cycles = instructions + more, cycles + more
+        if self.perf:
+            self.perf.work(cost, instructions, cycles)
         self.hart.charge(instructions, cycles)
         self.system_ns += cycles
         self.current.system_ns += cycles
@@ -346,17 +349,47 @@ class Kernel:
         """Nanoseconds since boot: the clock is 1 GHz."""
         return self.hart.cycles
 
-    def page_fault(self, task, access, address):
+    def page_fault(self, task, cause, address):
         counts = self.counts
         counts["page-faults"] += 1
-        counts["minor-faults"] += 1
         task.process.faults += 1
-        self.tracepoints["exceptions:page_fault_user"] += 1
+        self.trace(
+            "exceptions:page_fault_user",
+            costs.PAGE_FAULT.callers[0],
+            lambda: {"address": address, "ip": task.pc, "error_code": cause},
+        )
+        if self.perf:
+            self.perf.software_event("page-faults", address)
         try:
-            task.memory.fault(address, access)
+            task.memory.fault(address, PAGE_FAULTS[cause])
         except AccessFault as fault:
-            counts["minor-faults"] -= 1
             signals.force(task, signals.fault(fault.signal, fault.code, address))
+        else:
+            counts["minor-faults"] += 1
+            if self.perf:
+                self.perf.software_event("minor-faults", address)
+
+    def trace(self, name, where, fields):
+        """A tracepoint is passed, in a function of ours; `fields` gives its fields if asked."""
+        self.tracepoints[name] += 1
+        if self.perf:
+            self.perf.tracepoint(name, where, fields)
+
+    def trace_exec(self, task, filename):
+        """A task has executed a program."""
+        self.trace(
+            "sched:sched_process_exec",
+            costs.EXEC,
+            lambda: {"filename": filename, "pid": task.tid, "old_pid": task.tid},
+        )
+
+    def trace_return(self, number, result):
+        """A system call returns to the user."""
+        self.trace(
+            "raw_syscalls:sys_exit",
+            costs.LEAVE_CALL,
+            lambda: {"id": number, "ret": (result + (1 << 63) & MASK64) - (1 << 63)},
+        )
 
     def exception(self, task, cause, value):
         """An exception that no page can cure."""
@@ -379,16 +412,20 @@ class Kernel:
 
     def system_call(self, task):
         """Runs the call that a7 names; its result goes to a0, now or when it has slept."""
-        self.tracepoints["raw_syscalls:sys_enter"] += 1
         x = self.hart.x
-        task.pc += 4
         number = x[17]
+        self.trace(
+            "raw_syscalls:sys_enter",
+            costs.ENTER_CALL,
+            lambda: {"id": number, "args": x[10:16].tolist()},
+        )
+        task.pc += 4
         call = TABLE.get(number)
         if call is None:
             self.report_unknown(number)
             self.charge(costs.TRAP)
             x[10] = -ENOSYS & MASK64
-            self.tracepoints["raw_syscalls:sys_exit"] += 1
+            self.trace_return(number, -ENOSYS)
             return
         task.call = call
         task.argument = x[10]
@@ -408,7 +445,7 @@ class Kernel:
         moved = result if cost.bytes_per_instruction and result and result > 0 else 0
         self.charge(cost, moved)
         if task.state != DEAD:
-            self.tracepoints["raw_syscalls:sys_exit"] += 1
+            self.trace_return(task.call.number, self.hart.x[10] if result is None else result)
         if result is not None:
             self.hart.x[10] = result & MASK64
 
@@ -487,6 +524,8 @@ class Kernel:
             if (left or task is not before) and before.state != DEAD:
                 self.counts["context-switches"] += 1
                 before.process.switches += 1
+                if self.perf:
+                    self.perf.software_event("context-switches", 0, costs.SWITCH.symbol)
                 self.charge(costs.SWITCH)
             self.switch(task)
             before, left = task, False
@@ -608,6 +647,8 @@ class Kernel:
         hart.f[0:32] = task.f
         hart.fcsr = task.fcsr
         hart.reservation = None
+        if self.perf:
+            self.perf.switch(before, task)
         self.current = task
         self.use(task.memory)
 
@@ -696,7 +737,13 @@ class Kernel:
             task.sleep.close()
         task.sleep = task.wait = None
         if not self.finished:
-            self.tracepoints["sched:sched_process_exit"] += 1
+            self.trace(
+                "sched:sched_process_exit",
+                costs.EXIT,
+                lambda: {"comm": task.name.encode(), "pid": task.tid, "prio": PRIORITY},
+            )
+        if self.perf:
+            self.perf.exited(task)
         process = task.process
         process.user_ns += task.user_ns
         process.system_ns += task.system_ns

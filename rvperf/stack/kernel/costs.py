@@ -14,14 +14,40 @@ class Cost(Record):
     instructions: int
     cycles: int
     bytes_per_instruction: int = 0
+    callers: tuple[str, ...] = ()
+    """The functions that lead to it, the nearest first: what a call chain shows."""
 
 
-TRAP = Cost("handle_exception", 300, 500)
-INTERRUPT = Cost("riscv_intc_irq", 900, 1500)
-PAGE_FAULT = Cost("handle_mm_fault", 1500, 2600)
-COPY_PAGE = Cost("copy_page", 600, 1200)
-SIGNAL = Cost("do_signal", 1800, 2800)
-SWITCH = Cost("__schedule", 1200, 2200)
+ENTRY = "handle_exception"  # arch/riscv/kernel/entry.S: where every trap of the user's arrives
+CALL = ("do_trap_ecall_u", ENTRY)
+TRAP = Cost(ENTRY, 300, 500)
+INTERRUPT = Cost("riscv_intc_irq", 900, 1500, callers=("do_irq", ENTRY))
+PAGE_FAULT = Cost("handle_mm_fault", 1500, 2600, callers=("do_page_fault", ENTRY))
+COPY_PAGE = Cost("copy_page", 600, 1200, callers=("do_wp_page", "do_page_fault", ENTRY))
+SIGNAL = Cost("do_signal", 1800, 2800, callers=("do_work_pending", ENTRY))
+SWITCH = Cost("__schedule", 1200, 2200, callers=("schedule", ENTRY))
+# Where events are raised that take no modelled time of their own: sampled software events and
+# tracepoints show them.
+COPY_FROM_USER = "__asm_copy_to_user"
+ENTER_CALL, LEAVE_CALL = "syscall_trace_enter", "syscall_exit_work"
+EXEC, EXIT = "begin_new_exec", "do_exit"
+ENTRIES = (ENTRY, *CALL, COPY_FROM_USER, ENTER_CALL, LEAVE_CALL, EXEC, EXIT)
+
+
+def callers_of(symbol: str) -> tuple[str, ...]:
+    """What leads to a function of `ENTRIES` or a fixed cost's."""
+    for cost in fixed():
+        if cost.symbol == symbol:
+            return cost.callers
+        if symbol in cost.callers:
+            return cost.callers[cost.callers.index(symbol) + 1 :]
+    return CALL
+
+
+def fixed():
+    """The costs that belong to no system call."""
+    return TRAP, INTERRUPT, PAGE_FAULT, COPY_PAGE, SIGNAL, SWITCH
+
 
 MODELLED = {
     "read": Cost("ksys_read", 800, 1200, 8),
@@ -79,10 +105,12 @@ MODELLED = {
 
 def of(name):
     """The cost of a system call, trap entry and exit included; those not listed are small."""
-    body = MODELLED.get(name) or Cost(f"__riscv_sys_{name}", 150, 240)
+    entry = f"__riscv_sys_{name}"
+    body = MODELLED.get(name) or Cost(entry, 150, 240)
     return Cost(
         body.symbol,
         TRAP.instructions + body.instructions,
         TRAP.cycles + body.cycles,
         body.bytes_per_instruction,
+        CALL if body.symbol == entry else (entry, *CALL),
     )

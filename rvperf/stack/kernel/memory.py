@@ -111,6 +111,7 @@ class AddressSpace:
         self.auxv = b""
         self.executable = None
         self.sigreturn_address = 0
+        self.watcher = None  # told what is `mapped` and `faulted`, if somebody records
 
     # Areas
 
@@ -221,6 +222,8 @@ class AddressSpace:
         sealed = how.pop("sealed", False)
         area = Area(start, start + length, prot, **how)
         area.sealed = sealed
+        if self.watcher:
+            self.watcher.mapped(area.part(area.start, area.end))
         self.insert(area)
         return start
 
@@ -254,6 +257,8 @@ class AddressSpace:
             if area.prot == prot:
                 continue
             area.prot = prot
+            if self.watcher:
+                self.watcher.mapped(area)
             for at, pte in self.entries(area.start, area.end):
                 self.words[at] = self.permit(area, pte)
         self.rejoin(low, high)
@@ -483,15 +488,33 @@ class AddressSpace:
             raise OSError(EFAULT, "bad address") from None
         self.counts["page-faults"] += 1
         self.counts["minor-faults"] += 1
+        if self.watcher:
+            self.watcher.faulted(va)
         pte = self.words[self.slot(va)]
         return (pte >> 10 << 12) - self.base + (va & 4095)
 
     @contextmanager
     def uncounted(self):
         """Faults within are the kernel's own affair, as get_user_pages' are: not counted."""
-        before = dict(self.counts)
+        before, watcher = dict(self.counts), self.watcher
+        self.watcher = None
         yield
         self.counts.update(before)
+        self.watcher = watcher
+
+    def peek(self, va, count):
+        """`count` bytes at an address if all of them are in RAM and readable, else None: what the
+        kernel gets where it may not fault (copy_from_user_nofault)."""
+        parts = []
+        while count:
+            leaf = self.leaves.get(va >> 21)
+            pte = self.words[leaf + (va >> 12 & 511)] if leaf is not None and va < USER_END else 0
+            if pte & (V | R) != V | R:
+                return None
+            at, size = (pte >> 10 << 12) - self.base + (va & 4095), min(count, PAGE - (va & 4095))
+            parts.append(bytes(self.view[at : at + size]))
+            va, count = va + size, count - size
+        return b"".join(parts)
 
     def read(self, va, count):
         """`count` bytes at an address. Raises OSError EFAULT."""

@@ -3,6 +3,7 @@
 import struct
 from array import array
 from errno import EACCES, EAGAIN, ECHILD, EINVAL, EPERM, ESRCH
+from os import fsencode
 
 from .. import execution, signals
 from ..elf import LoadError
@@ -103,6 +104,8 @@ def start_task(task, flags, stack, parent_tid, tls, child_tid, exit_signal):
         task.memory.store(parent_tid, 4, tid)
     process.threads.append(child)
     kernel.ready.append(child)
+    if kernel.perf:
+        kernel.perf.forked(task, child)
     if flags & CLONE_VFORK:
         child.vfork_done = False
         return wait_for_vfork(child)
@@ -183,7 +186,9 @@ def replace_program(task, name, argv, envp):
     hart.reservation = None
     hart.x[2] = pointer
     task.pc = entry
-    kernel.tracepoints["sched:sched_process_exec"] += 1
+    if kernel.perf:
+        kernel.perf.executed(task)
+    kernel.trace_exec(task, fsencode(name))
     return 0
 
 
@@ -542,6 +547,8 @@ def prctl(task, option: Int, arg2, arg3, arg4, arg5):
         task.name = (raw if raw is not None else task.memory.read(arg2, 15))[:15].decode(
             "utf-8", "replace"
         )
+        if task.kernel.perf:
+            task.kernel.perf.renamed(task)
         return 0
     if option == PR_GET_NAME:
         task.memory.write(arg2, task.name.encode()[:15].ljust(16, b"\0"))

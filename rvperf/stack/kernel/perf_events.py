@@ -1,0 +1,432 @@
+"""perf_events: the kernel's sampling core (kernel/events/core.c).
+
+An open event has a period; when its count has gone on so far, there is a sample, and the period
+begins anew. Counts of hardware events are the hart's, and the engine stops on the exact instruction
+(Hart.stop_after); work that the kernel model is charged for, software events and tracepoints happen
+here. Each task has its own countdown, as each has its own context in Linux. What is found goes to a
+`sink` (see `Sink`). Taking a sample takes no emulated time.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from isa.record import Record
+from rvperf.events import Event
+from rvperf.events.tracepoints import pack
+from rvperf.machine.hart import SOURCES
+
+from . import costs, kallsyms
+from .memory import PROT_EXEC, PROT_READ
+
+U, S = 0, 1
+MASK = (1 << 64) - 1
+CONTEXT_KERNEL, CONTEXT_USER = -128 & MASK, -512 & MASK  # perf_callchain_context
+SP, FP, RA, PC = 2, 8, 1, 32
+TICK_NS = 4_000_000  # CONFIG_HZ is 250
+SHORTEST_CLOCK_NS = 10_000  # perf_swevent_start_hrtimer's least period
+NSEC = 1_000_000_000
+MOST_STACK = 127  # sysctl kernel.perf_event_max_stack
+CLOCKS = ("task-clock", "cpu-clock")
+SOFTWARE_IN_KERNEL = ("context-switches", "cpu-migrations")
+FAULTS = ("page-faults", "minor-faults", "major-faults")
+
+
+class Sampling(Record):
+    """How an event is to be sampled."""
+
+    event: Event
+    source: str
+    """What counts it: one of hart.SOURCES, a clock, a software event or a tracepoint."""
+    kind: str
+    """"hardware", "clock", "software", "tracepoint"; "none" counts nothing, ever."""
+    period: int = 0
+    """0 for a group's member that is only read when its leader overflows."""
+    freq: int = 0
+    """Samples a second that the period is adjusted to; 0 for a fixed period."""
+    skid: int = 0
+    """How many instructions after the one that overflowed the sample falls on."""
+    leader: int | None = None
+    """The place of the group's leader among the events, if this one is read with it."""
+
+
+class Details(Record):
+    """What a sample has besides where and when."""
+
+    callchain: str | None = None
+    """"fp", "exact", "lbr" or "dwarf"; dwarf and lbr leave the user's part to who reads."""
+    max_stack: int = MOST_STACK
+    user_registers: bool = False
+    user_stack: int = 0
+    """Bytes of stack to copy."""
+    addresses: bool = False
+    """Say what memory the sampled instruction accesses."""
+    all_tasks: bool = False
+    """One countdown for the CPU rather than one for each task."""
+
+
+class Sample:
+    """One sample. Registers are in perf's order for riscv: pc, then x1 to x31."""
+
+    __slots__ = (
+        "event", "ip", "user", "pid", "tid", "time", "period", "addr", "callchain", "raw", "values",
+        "registers", "stack", "branches", "access", "exact",
+    )  # fmt: skip
+
+
+class Open:
+    """An event while it is being counted."""
+
+    __slots__ = (
+        "spec", "number", "modes", "at", "kernel", "user", "period", "last_period", "target",
+        "stamp", "count_stamp", "count", "ids", "lost",
+    )  # fmt: skip
+
+    def __init__(self, number: int, spec: Sampling):
+        event = spec.event
+        self.spec, self.number = spec, number
+        self.kernel, self.user = not event.exclude_kernel, not event.exclude_user
+        self.modes = (U,) * self.user + (S,) * self.kernel
+        self.at = SOURCES.index(spec.source) if spec.source in SOURCES else None
+        period = spec.period
+        if spec.freq:
+            period = NSEC // spec.freq if spec.kind == "clock" else 1
+        if spec.kind == "clock" and period:
+            period = max(period, SHORTEST_CLOCK_NS)
+        self.period = self.last_period = max(period, 0)
+        self.target = period
+        self.stamp = self.count_stamp = 0
+        self.count = 0  # of software events and tracepoints
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether the period follows a frequency; a clock's needs no adjustment."""
+        return bool(self.spec.freq) and self.spec.kind != "clock"
+
+
+class PerfEvents:
+    """The events that are open, for one kernel. `sink` takes what happens: see session.record."""
+
+    def __init__(self, kernel, samplings: tuple[Sampling, ...], details: Details, sink):
+        self.kernel, self.hart = kernel, kernel.hart
+        self.details, self.sink = details, sink
+        self.open = [Open(number, spec) for number, spec in enumerate(samplings)]
+        sampled = [one for one in self.open if one.period]
+        self.hardware = [one for one in sampled if one.spec.kind == "hardware"]
+        self.clocks = [one for one in sampled if one.spec.kind == "clock"]
+        self.software = {}
+        for one in self.open:
+            if one.spec.kind in ("software", "tracepoint"):
+                self.software.setdefault(one.spec.source, []).append(one)
+        self.ticking = any(one.adjusts for one in self.open)
+        self.next_tick = TICK_NS
+        self.skidding = []  # (instructions retired when it is due, event, period)
+        self.symbols = kallsyms.symbols()
+        self.left = {}  # of tasks that don't run: what each event has left until its next sample
+
+    # Counts.
+
+    def value(self, one: Open) -> int:
+        """What an event has counted so far, in all tasks."""
+        if one.spec.kind == "hardware":
+            hart, source = self.hart, one.spec.source
+            count = sum(hart.counts[mode][source] for mode in one.modes)
+            if hart.mode in one.modes:
+                count += hart.uncollected()[one.at]
+            return count
+        if one.spec.kind == "clock":
+            kernel = self.kernel
+            running = kernel.hart.cycles - kernel.entered if kernel.hart.mode == U else 0
+            return kernel.user_ns + kernel.system_ns + running
+        return one.count
+
+    def resume(self) -> None:
+        """User code will run: let the hart stop where the next sample falls."""
+        stops: dict[str, int] = {}
+        for one in self.hardware:
+            if one.user:
+                self._stop(stops, one.spec.source, one.target - self.value(one))
+        for one in self.clocks:
+            self._stop(stops, "cycles", one.target - self.value(one))
+        if self.ticking:
+            self._stop(stops, "cycles", self.next_tick - self.hart.cycles)
+        if self.skidding:
+            due = min(when for when, _, _ in self.skidding)
+            self._stop(stops, "instructions", due - self.hart.instructions)
+        self.hart.stop_after(stops)
+
+    @staticmethod
+    def _stop(stops: dict[str, int], source: str, more: int) -> None:
+        stops[source] = min(stops.get(source, more), max(more, 1))
+
+    def stopped(self) -> None:
+        """An engine has returned from user code: take the samples that are due."""
+        hart = self.hart
+        if hart.limited and hart.stopped:
+            self._take()
+            self.resume()
+
+    def _take(self) -> None:
+        self._skidded()
+        for one in self.hardware:
+            if one.user:
+                self._overflow_user(one)
+        for one in self.clocks:
+            self._overflow_user(one)
+        if self.ticking and self.hart.cycles >= self.next_tick:
+            self.tick()
+
+    def _overflow_user(self, one: Open) -> None:
+        count = self.value(one)
+        while one.target <= count:
+            period = self._overflowed(one, count)
+            if not one.user:
+                continue
+            if one.spec.skid:
+                due = self.hart.instructions + one.spec.skid
+                self.skidding.append((due, one, period))
+            else:
+                self._user_sample(one, period, self.hart.before)
+
+    def _skidded(self) -> None:
+        """Samples whose instruction has come. The one before which it was is `before`'s."""
+        if not self.skidding:
+            return
+        now = self.hart.instructions
+        due = [entry for entry in self.skidding if entry[0] <= now]
+        self.skidding = [entry for entry in self.skidding if entry[0] > now]
+        for _, one, period in due:
+            self._user_sample(one, period, self.hart.before)
+
+    def entered(self) -> None:
+        """The kernel was entered: an interrupt on its way arrives now, on the last instruction."""
+        if not self.skidding:
+            return
+        pending, self.skidding = self.skidding, []
+        registers = [*self.hart.x[0:32], self.kernel.current.pc]
+        for _, one, period in pending:
+            self._user_sample(one, period, registers)
+
+    def _overflowed(self, one: Open, count: int) -> int:
+        """Begin the next period; gives the one that has ended (PERF_SAMPLE_PERIOD)."""
+        ended = one.last_period
+        one.target += one.period
+        one.last_period = one.period
+        if one.adjusts:
+            now = self.hart.cycles
+            delta, one.stamp = now - one.stamp, now
+            if 0 < delta < 2 * TICK_NS:
+                self._adjust(one, delta, one.last_period, count)
+        return ended
+
+    def _adjust(self, one: Open, nsec: int, count: int, value: int) -> None:
+        """perf_adjust_period(): a low-pass filter towards the period that gives the frequency."""
+        period = count * NSEC // (nsec * one.spec.freq)
+        change = period - one.period + 7
+        one.period = max(one.period + (change // 8 if change >= 0 else -(-change // 8)), 1)
+        if one.target - value > 8 * one.period:
+            one.target = value + one.period
+            one.last_period = one.period
+
+    def tick(self) -> None:
+        """The timer tick's part: perf_adjust_freq_unthr_context()."""
+        now = self.hart.cycles
+        while self.next_tick <= now:
+            self.next_tick += TICK_NS
+        for one in self.open:
+            if one.adjusts:
+                count = self.value(one)
+                delta, one.count_stamp = count - one.count_stamp, count
+                if delta > 0:
+                    self._adjust(one, TICK_NS, delta, count)
+
+    # The kernel's own work.
+
+    def work(self, cost: costs.Cost, instructions: int, cycles: int) -> None:
+        """The kernel is about to be charged for work: samples fall on its function."""
+        happened = {"instructions": instructions, "cycles": cycles}
+        for one in self.hardware:
+            total = happened.get(one.spec.source)
+            if one.kernel and total:
+                start = self.value(one)
+                while one.target <= start + total:
+                    place = (one.target - start - 1) * instructions // total
+                    at = (one.target - start) * cycles // total
+                    period = self._overflowed(one, one.target)
+                    self._kernel_sample(one, period, cost, place, at)
+        for one in self.clocks:
+            start = self.value(one)
+            while one.target <= start + cycles:
+                at = one.target - start
+                period = self._overflowed(one, one.target)
+                if one.kernel:
+                    self._kernel_sample(one, period, cost, (at - 1) * instructions // cycles, at)
+
+    def _kernel_sample(self, one, period, cost, place, later, raw=None, addr=0) -> None:
+        """A sample in a function of the kernel's, `later` cycles from now."""
+        ip = self.symbols.place(cost.symbol, place)
+        sample = self._sample(one, ip, False, period, self.hart.cycles + later)
+        sample.addr, sample.raw = addr, raw
+        chain = None
+        if self.details.callchain:
+            chain = [CONTEXT_KERNEL, ip, *map(self.symbols.call, cost.callers)]
+        self._finish(sample, chain, [*self.hart.x[0:32], self.kernel.current.pc])
+
+    def _user_sample(self, one, period, registers, addr=0, raw=None) -> None:
+        """A sample of the current task; `registers` are x0 to x31 and pc."""
+        sample = self._sample(one, registers[PC], True, period, self.hart.cycles)
+        sample.addr, sample.raw = addr, raw
+        self._finish(sample, [] if self.details.callchain else None, registers)
+
+    def _sample(self, one, ip, user, period, time) -> Sample:
+        task = self.kernel.current
+        sample = Sample()
+        sample.event, sample.ip, sample.user = one.number, ip, user
+        sample.pid, sample.tid = task.process.pid, task.tid
+        sample.time, sample.period = time, period
+        sample.registers = sample.stack = sample.branches = sample.access = None
+        sample.exact = user and not one.spec.skid
+        sample.values = None
+        if one.spec.leader is not None:
+            sample.values = [
+                (self.value(other), other.number)
+                for other in self.open
+                if other.spec.leader == one.spec.leader
+            ]
+        return sample
+
+    def _finish(self, sample, chain, registers) -> None:
+        details = self.details
+        excluded = self.open[sample.event].spec.event.exclude_user
+        if chain is not None and not (excluded and not sample.user):
+            chain += self._user_chain(registers, details.max_stack - len(chain))
+        sample.callchain = chain
+        if details.user_registers:
+            sample.registers = [registers[PC], *registers[1:32]]
+        if details.user_stack:
+            sample.stack = self._copied_stack(registers[SP])
+        if details.addresses and sample.user and not sample.addr:
+            sample.access = self._access(registers)
+            sample.addr = sample.access[1] if sample.access else 0
+        self.sink.sample(sample)
+
+    def _user_chain(self, registers, most: int) -> list[int]:
+        """The user's part of a call chain, its marker first."""
+        kind = self.details.callchain
+        if kind == "fp":
+            return [CONTEXT_USER, *self._frames(registers, most - 1)]
+        if kind == "exact":
+            return [CONTEXT_USER, registers[PC], *self.hart.call_stack(most - 2)]
+        return []
+
+    def _frames(self, registers, most: int) -> list[int]:
+        """perf_callchain_user() of arch/riscv: the chain of frame pointers.
+
+        As the kernel does it: for the innermost frame ra is taken to be the return address, which
+        is right in a leaf function and wrong in one that has called another.
+        """
+        found = [registers[PC]]
+        fp, ra = registers[FP], registers[RA]
+        memory = self.kernel.current.memory
+        while fp and not fp & 3 and len(found) < most:
+            record = memory.peek(fp - 16 & MASK, 16)
+            if record is None:
+                break
+            fp, saved = struct.unpack("<QQ", record)
+            ra = ra or saved
+            if not ra:
+                break
+            found.append(ra)
+            ra = 0
+        return found
+
+    def _copied_stack(self, sp: int) -> bytes:
+        """The user's stack from sp upwards, as far as it is mapped."""
+        memory, parts, at = self.kernel.current.memory, [], sp
+        end = sp + self.details.user_stack
+        while at < end:
+            size = min(end - at, 4096 - (at & 4095))
+            part = memory.peek(at, size)
+            if part is None:
+                break
+            parts.append(part)
+            at += size
+        return b"".join(parts)
+
+    def _access(self, registers) -> tuple[str, int, int] | None:
+        """(kind, address, size) of the memory that the instruction at pc accesses."""
+        from .memory_access import access_of
+
+        return access_of(self.kernel.current.memory, registers)
+
+    # Software events and tracepoints.
+
+    def software_event(self, source: str, addr: int = 0, in_kernel: str | None = None) -> None:
+        """A software event has happened, in user mode or in a function of the kernel's."""
+        for one in self.software.get(source, ()):
+            if not (one.kernel if in_kernel else one.user):
+                continue
+            one.count += 1
+            self._happened(one, addr, in_kernel, None)
+
+    def tracepoint(self, name: str, where: str, fields) -> None:
+        """A tracepoint was passed, in a function of the kernel's; `fields` gives its fields."""
+        for one in self.software.get(name, ()):
+            if one.kernel:
+                one.count += 1
+                self._happened(one, 0, where, pack(name, self.kernel.current.tid, fields()))
+
+    def _happened(self, one: Open, addr: int, in_kernel: str | None, raw: bytes | None) -> None:
+        while one.period and one.target <= one.count:
+            period = self._overflowed(one, one.count)
+            if in_kernel:
+                cost = costs.Cost(in_kernel, 0, 0, callers=costs.callers_of(in_kernel))
+                self._kernel_sample(one, period, cost, 0, 0, raw, addr)
+            else:
+                registers = [*self.hart.x[0:32], self.kernel.current.pc]
+                self._user_sample(one, period, registers, addr, raw)
+
+    # Tasks.
+
+    def switch(self, before, after) -> None:
+        """Another task runs: each has its own countdowns."""
+        if self.details.all_tasks:
+            return
+        now = [(one, self.value(one)) for one in self.open if one.period]
+        self.left[before] = [one.target - value for one, value in now]
+        left = self.left.pop(after, None)
+        for at, (one, value) in enumerate(now):
+            one.target = value + (left[at] if left else one.period)
+
+    def executed(self, task) -> None:
+        """A new program begins in a task: exec."""
+        self.sink.comm(task, True)
+        task.memory.watcher = self
+        for area in task.memory.areas:
+            self.mapped(area)
+
+    def mapped(self, area) -> None:
+        """The current task has mapped an area, or made it executable."""
+        if area.prot & PROT_EXEC:
+            self.sink.mmap(self.kernel.current, area, True)
+        elif self.details.addresses and area.prot & PROT_READ:
+            self.sink.mmap(self.kernel.current, area, False)
+
+    def faulted(self, va: int) -> None:
+        """The kernel itself has faulted a page in, for a system call of the current task's."""
+        for source in ("page-faults", "minor-faults"):
+            self.software_event(source, va, costs.COPY_FROM_USER)
+
+    def forked(self, parent, child) -> None:
+        """A thread or process was made."""
+        child.memory.watcher = self
+        self.sink.fork(parent, child)
+
+    def exited(self, task) -> None:
+        """A task has ended."""
+        self.left.pop(task, None)
+        self.sink.exit(task)
+
+    def renamed(self, task) -> None:
+        """A task has a new name: prctl(PR_SET_NAME)."""
+        self.sink.comm(task, False)
