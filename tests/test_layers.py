@@ -8,10 +8,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BELOW = {
-    "cli": {"session", "render", "perfdata"},
+    "cli": {"session", "render", "profile", "perfdata"},
     "session": {"stack", "events", "engine", "machine", "results"},
-    "render": {"results"},
-    "perfdata": {"results"},
+    "render": {"results", "profile"},
+    "profile": {"perfdata", "symbols"},
+    "symbols": {"isa"},
+    "perfdata": {"isa"},
     "stack": {"machine", "events"},
     "engine": {"machine", "isa"},
     "machine": {"isa"},

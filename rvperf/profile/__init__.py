@@ -1,0 +1,1 @@
+"""A perf.data understood: threads, maps, resolved samples, histograms."""

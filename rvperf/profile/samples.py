@@ -1,0 +1,458 @@
+"""The samples of a perf.data, each with its thread, the thread's name then, its map and address.
+
+All of it is arrays over the samples, in the order in which perf processes them; what changes over
+time (names, maps) is followed record by record, and only between those records looked up in bulk.
+"""
+
+import numpy as np
+
+from isa.record import Record
+from rvperf.perfdata import records
+from rvperf.perfdata.attr import READ, SAMPLE
+from rvperf.perfdata.reader import Event, Reader, fixed_at
+from rvperf.perfdata.records import RecordError
+from rvperf.profile.machine import Dso, Map, Thread, World
+
+CHANGES = (
+    records.Comm.type,
+    records.Fork.type,
+    records.Mmap.type,
+    records.Mmap2.type,
+    records.Ksymbol.type,
+)
+"""Records that change who is who or what is where."""
+CONTEXT_MODES = {
+    records.CONTEXT_HV: records.HYPERVISOR,
+    records.CONTEXT_KERNEL: records.KERNEL,
+    records.CONTEXT_USER: records.USER,
+    records.CONTEXT_GUEST_KERNEL: records.GUEST_KERNEL,
+    records.CONTEXT_GUEST_USER: records.GUEST_USER,
+}
+NOWHERE = -1
+
+
+class Frame(Record):
+    """An address in a callchain (or of a branch). `map` is None if it is in no map; `address` then
+    is `ip` itself."""
+
+    ip: int
+    map: Map | None
+    address: int
+    cpumode: int
+
+    @property
+    def dso(self) -> Dso | None:
+        return self.map.dso if self.map else None
+
+    @property
+    def symbol(self):
+        """The symbol there (of rvperf.symbols); None if there is none or no symbols were given."""
+        symbols = self.map.dso.symbols if self.map else None
+        return symbols.symbol(self.address) if symbols else None
+
+
+class ResolvedSample(Record):
+    """A sample and where it was. `sample` is the record as decoded, `period` what it counts for
+    (with leader sampling not the record's), `chain` its callchain without markers."""
+
+    index: int
+    sample: records.Sample
+    event: Event
+    period: int
+    thread: Thread
+    comm: str
+    frame: Frame
+    chain: tuple[Frame, ...] | None
+
+
+class Rows(Record):
+    """What `Profile.aggregate` gives: arrays of one length, by the names of the keys, and `count`
+    (samples) and `period` (their sum) as int64 arrays, `first` the index of each row's first
+    sample."""
+
+    columns: dict
+    count: np.ndarray
+    period: np.ndarray
+    first: np.ndarray
+
+    def __len__(self):
+        return len(self.count)
+
+
+class Profile:
+    """The samples of a reader, resolved.
+
+    Columns over samples (numpy): `record`, `event`, `period`, `ip`, `pid`, `tid`, `time`, `cpu`,
+    `addr`, `cpumode`; `thread` and `comm` (indices into `threads`, `comms`), `map` (into `maps`,
+    -1 if none), `dso` (into `dsos`, -1), `address` (in the dso; the ip where there is no map),
+    `chain` (for `frames`; -1 if there is no callchain).
+
+    `symbols` is a rvperf.symbols.Symbols or None. With `guest`, guest modes have threads and maps
+    of their own, and without they are the host's, as for perf without --guest.
+    """
+
+    def __init__(self, reader: Reader, symbols=None, guest: bool = False):
+        self.reader, self.symbols = reader, symbols
+        self.events = reader.events
+        columns = reader.columns()
+        known = columns.event >= 0
+        self._columns = columns
+        self._chosen = None if known.all() else np.flatnonzero(known)
+        self.record = self._of("record")
+        self.event = self._of("event")
+        self._period = None
+        self._expand_readings()
+        self._cache: dict[str, np.ndarray] = {}
+        self.comms: list[str] = []
+        self._walk(guest)
+        if symbols is not None:
+            for dso in self.dsos:
+                dso.symbols = symbols.dso(dso.name, dso.build_id, dso.kind)
+
+    def __len__(self) -> int:
+        return len(self.record)
+
+    def _of(self, name: str) -> np.ndarray:
+        whole = getattr(self._columns, name)
+        return whole if self._chosen is None else whole[self._chosen]
+
+    def __getattr__(self, name: str):
+        if name in ("ip", "pid", "tid", "time", "cpu", "addr", "cpumode", "id"):
+            return self._of(name)
+        if name == "period":
+            return self._of("period") if self._period is None else self._period
+        if name in ("map", "address", "dso", "chain") and "_cache" in self.__dict__:
+            if name not in self._cache:
+                self._chains() if name == "chain" else self._locate_all()
+            return self._cache[name]
+        raise AttributeError(name)
+
+    # --- leader sampling
+
+    def _expand_readings(self) -> None:
+        """Samples with READ count for what their counters went on, each member for itself."""
+        if not any(event.attr.sample_type & SAMPLE.READ for event in self.events):
+            return
+        by_id = {number: event.index for event in self.events for number in event.ids}
+        places, events, periods = [], [], []
+        before: dict[int, int] = {}
+        plain = self._of("period")
+        for place, (number, index) in enumerate(
+            zip(self.record.tolist(), self.event.tolist(), strict=True)
+        ):
+            if not self.events[index].attr.sample_type & SAMPLE.READ:
+                places.append(place)
+                events.append(index)
+                periods.append(int(plain[place]))
+                continue
+            try:
+                values = self.reader.record(number).read.values
+            except RecordError:
+                continue
+            for value in values:
+                member = by_id.get(value.id)
+                period = (value.value - before.get(value.id, 0)) % 2**64
+                before[value.id] = value.value
+                if member is not None and period:
+                    places.append(place)
+                    events.append(member)
+                    periods.append(period)
+        places = np.array(places, np.int64)
+        self._chosen = places if self._chosen is None else self._chosen[places]
+        self.record = self.record[places]
+        self.event = np.array(events, np.int32)
+        self._period = np.array(periods, np.uint64)
+
+    # --- who and where, over time
+
+    def _walk(self, guest: bool) -> None:
+        """Follow the records that change things, and note for each sample what held then."""
+        count = len(self.record)
+        self.thread = np.zeros(count, np.int32)
+        self.comm = np.zeros(count, np.int32)
+        self._space = np.zeros(count, np.int32)
+        self._kernel_space = np.zeros(count, np.int32)
+        self._spaces: list[np.ndarray] = []
+        reader = self.reader
+        order = reader.order()
+        place = np.zeros(len(reader.types), np.int64)
+        place[order] = np.arange(len(order))
+        when = place[self.record]
+        modes = self.cpumode
+        in_guest = np.isin(modes, (records.GUEST_KERNEL, records.GUEST_USER)) & guest
+        keys = self.tid.astype(np.int64) << 1 | in_guest
+        by_key = np.argsort(keys, kind="stable")
+        bounds = np.flatnonzero(np.diff(keys[by_key])) + 1
+        waiting = {}
+        for mine in np.split(by_key, bounds) if count else ():
+            key = int(keys[mine[0]])
+            waiting[bool(key & 1), key >> 1] = [0, when[mine], mine]
+        comms: dict[str, int] = {}
+        now = 0
+
+        def settle(key) -> None:
+            """Samples of this thread before now see what holds now."""
+            state = waiting.get(key)
+            if state is None:
+                return
+            start, moments, mine = state
+            if start == len(moments) or moments[start] >= now:
+                return
+            end = int(np.searchsorted(moments, now))
+            state[0] = end
+            chosen = mine[start:end]
+            guest_key, tid = key
+            machine = world.machines[guest_key]
+            thread = machine.thread(int(pids[chosen[0]]), tid)
+            self.thread[chosen] = thread.index
+            self.comm[chosen] = comms.setdefault(thread.comm, len(comms))
+            self._space[chosen] = world.snapshot(thread.maps, self._spaces)
+            self._kernel_space[chosen] = world.snapshot(machine.kernel, self._spaces)
+
+        def flush(some) -> None:
+            for key in list(waiting) if some is None else some:
+                settle(key)
+
+        pids = self.pid
+        world = World(reader.features.get("BUILD_ID", ()), guest, flush)
+        changes = order[np.isin(reader.types[order], CHANGES)]
+        for number in changes.tolist():
+            now = int(place[number])
+            try:
+                record = reader.record(number)
+            except RecordError:
+                continue
+            world.apply(record)
+        now = len(order) + 1
+        flush(None)
+        self.world = world
+        self.threads, self.dsos, self.maps = world.threads, world.dsos, world.maps
+        self.comms = list(comms)
+        self._map_start = np.array([one.start for one in self.maps], np.uint64)
+        self._map_end = np.array([one.end for one in self.maps], np.uint64)
+        deltas = [0 if m.identity else (m.pgoff - m.start) % 2**64 for m in self.maps]
+        self._map_delta = np.array(deltas, np.uint64)
+        self._map_dso = np.array([one.dso.index for one in self.maps], np.int32)
+
+    def _locate(self, ips, modes, spaces, kernel_spaces) -> np.ndarray:
+        """The map of each address (-1: none), in the mode and the spaces given for it."""
+        kernel = np.isin(modes, (records.KERNEL, records.GUEST_KERNEL))
+        user = np.isin(modes, (records.USER, records.GUEST_USER))
+        if not self.world.guest:
+            kernel &= modes != records.GUEST_KERNEL
+            user &= modes != records.GUEST_USER
+        where = np.where(kernel, kernel_spaces, np.where(user, spaces, -1))
+        found = np.full(len(ips), NOWHERE, np.int32)
+        unique = np.unique(where)
+        if len(unique) == 1:
+            groups = [(int(unique[0]), slice(None))]
+        else:
+            by_space = np.argsort(where, kind="stable")
+            parts = np.split(by_space, np.flatnonzero(np.diff(where[by_space])) + 1)
+            groups = [(int(where[part[0]]), part) for part in parts if len(part)]
+        for space, chosen in groups:
+            if space < 0 or not len(self._spaces[space]):
+                continue
+            maps = self._spaces[space]
+            mine = ips[chosen]
+            k = np.searchsorted(self._map_start[maps], mine, side="right") - 1
+            inside = (k >= 0) & (mine < self._map_end[maps][k])
+            found[chosen] = np.where(inside, maps[k], NOWHERE)
+        return found
+
+    def _addresses(self, ips, maps) -> np.ndarray:
+        if not len(self.maps):
+            return ips
+        return np.where(maps >= 0, ips + self._map_delta[maps], ips)
+
+    def _locate_all(self) -> None:
+        ips = self.ip
+        maps = self._locate(ips, self.cpumode, self._space, self._kernel_space)
+        self._cache["map"] = maps
+        self._cache["address"] = self._addresses(ips, maps)
+        dsos = self._map_dso[maps] if len(self.maps) else maps
+        self._cache["dso"] = np.where(maps >= 0, dsos, NOWHERE)
+
+    # --- callchains
+
+    def _chain_places(self):
+        """Where each sample's callchain begins (in words of the data) and how many entries it has;
+        0 and -1 for those without."""
+        reader = self.reader
+        start = np.zeros(len(self.record), np.int64)
+        length = np.full(len(self.record), -1, np.int64)
+        owners = reader.event_of[self.record]
+        for event in self.events:
+            kind = event.attr.sample_type
+            if not kind & SAMPLE.CALLCHAIN:
+                continue
+            mine = np.flatnonzero(owners == event.index)
+            base = reader.offsets[self.record[mine]].astype(np.int64) >> 3
+            room = reader.sizes[self.record[mine]].astype(np.int64) >> 3
+            skip = np.full(len(mine), fixed_at(kind)["end"] >> 3, np.int64)
+            if kind & SAMPLE.READ:
+                form = event.attr.read_format
+                times = (form & (READ.TOTAL_TIME_ENABLED | READ.TOTAL_TIME_RUNNING)).bit_count()
+                each = 1 + (form & (READ.ID | READ.LOST)).bit_count()
+                if form & READ.GROUP:
+                    fits = skip < room
+                    members = reader.words[np.where(fits, base + skip, 0)].astype(np.int64)
+                    members = np.where(fits, np.clip(members, 0, 1 << 16), 0)
+                    skip = skip + 1 + times + members * each
+                else:
+                    skip = skip + times + each
+            fits = skip < room
+            at = np.where(fits, base + skip, 0)
+            entries = reader.words[at].astype(np.int64)
+            fits &= (entries >= 0) & (entries <= room - skip - 1)
+            start[mine] = np.where(fits, at + 1, 0)
+            length[mine] = np.where(fits, entries, -1)
+        return start, length
+
+    def _chains(self) -> None:
+        """Number the different callchains (with the maps that they were in), and resolve each."""
+        start, length = self._chain_places()
+        data = self.reader.data
+        raw: dict[bytes, int] = {}
+        number = np.full(len(start), NOWHERE, np.int64)
+        has = np.flatnonzero(length >= 0)
+        begins = (start[has] << 3).tolist()
+        ends = ((start[has] + length[has]) << 3).tolist()
+        add = raw.setdefault
+        number[has] = [
+            add(bytes(data[begin:end]), len(raw))
+            for begin, end in zip(begins, ends, strict=True)
+        ]
+        words = np.frombuffer(b"".join(raw), "<u8")
+        sizes = np.array([len(chain) >> 3 for chain in raw], np.int64)
+        self._raw_start = np.concatenate(([0], np.cumsum(sizes)))
+        # A chain means something else in another address space.
+        spaces = np.int64(len(self._spaces) + 1)
+        triple = (number * spaces + self._space) * spaces + self._kernel_space
+        triple[number < 0] = -1
+        unique, first, chain = np.unique(triple, return_index=True, return_inverse=True)
+        lacking = int(len(unique) > 0 and unique[0] == -1)
+        self._cache["chain"] = (chain - lacking).astype(np.int32)
+        first = first[lacking:]
+        self._chain_raw = number[first]
+        self._resolve_chains(words, sizes, first)
+
+    def _resolve_chains(self, words, sizes, first) -> None:
+        counts = sizes[self._chain_raw]
+        whole_end = np.cumsum(counts)
+        owner = np.repeat(np.arange(len(counts)), counts)
+        within = np.arange(len(owner)) - np.repeat(whole_end - counts, counts)
+        ips = words[self._raw_start[self._chain_raw][owner] + within]
+        marker = ips >= np.uint64(records.CONTEXT_MAX)
+        # The last marker before an entry, of the same chain, says its mode; user without one.
+        last = np.maximum.accumulate(np.where(marker, np.arange(len(ips)), -1))
+        last = np.where(last >= np.repeat(whole_end - counts, counts), last, -1)
+        codes = np.zeros(len(ips), np.uint16)
+        for context, mode in CONTEXT_MODES.items():
+            codes[ips == np.uint64(context)] = mode
+        modes = np.where(last >= 0, codes[last], records.USER) if len(ips) else codes
+        keep = ~marker
+        owner, ips, modes = owner[keep], ips[keep], modes[keep]
+        sample = first[owner]
+        maps = self._locate(ips, modes, self._space[sample], self._kernel_space[sample])
+        self.chain_ip, self.chain_map, self.chain_mode = ips, maps, modes
+        self.chain_address = self._addresses(ips, maps)
+        self.chain_start = np.concatenate(
+            ([0], np.cumsum(np.bincount(owner, minlength=len(counts))))
+        ).astype(np.int64)
+
+    def frames(self, chain: int) -> tuple[Frame, ...]:
+        """The frames of callchain number `chain` (a value of the column), innermost first."""
+        if chain < 0:
+            return ()
+        self.chain  # noqa: B018  made when first asked for
+        part = slice(int(self.chain_start[chain]), int(self.chain_start[chain + 1]))
+        return tuple(
+            Frame(ip, self.maps[m] if m >= 0 else None, address, mode)
+            for ip, m, address, mode in zip(
+                self.chain_ip[part].tolist(),
+                self.chain_map[part].tolist(),
+                self.chain_address[part].tolist(),
+                self.chain_mode[part].tolist(),
+                strict=True,
+            )
+        )
+
+    # --- what users take
+
+    def locate(self, index: int, ip: int, cpumode: int | None = None) -> Frame:
+        """Where an address is in the address space of sample `index` (for branches, data).
+
+        Without a mode all are tried, as perf does: user, kernel, guest user, guest kernel.
+        """
+        modes = [cpumode] if cpumode is not None else [2, 1, 5, 4]
+        space, kernel = self._space[index : index + 1], self._kernel_space[index : index + 1]
+        for mode in modes:
+            one = np.array([ip], np.uint64)
+            found = int(self._locate(one, np.array([mode], np.uint16), space, kernel)[0])
+            if found >= 0:
+                return Frame(ip, self.maps[found], self.maps[found].address(ip), mode)
+        return Frame(ip, None, ip, modes[0])
+
+    def frame(self, index: int) -> Frame:
+        """Where sample `index` itself was."""
+        found = int(self.map[index])
+        address = int(self.address[index])
+        there = self.maps[found] if found >= 0 else None
+        return Frame(int(self.ip[index]), there, address, int(self.cpumode[index]))
+
+    def samples(self):
+        """All samples as ResolvedSample, in the order in which perf processes them."""
+        has_chains = any(event.attr.sample_type & SAMPLE.CALLCHAIN for event in self.events)
+        chains = self.chain if has_chains else None
+        made: dict[int, tuple[Frame, ...]] = {}
+        periods = self.period
+        for index, number in enumerate(self.record.tolist()):
+            try:
+                sample = self.reader.record(number)
+            except RecordError:
+                continue
+            chain = None
+            if chains is not None and chains[index] >= 0:
+                key = int(chains[index])
+                chain = made.get(key)
+                if chain is None:
+                    chain = made[key] = self.frames(key)
+            yield ResolvedSample(
+                index,
+                sample,
+                self.events[self.event[index]],
+                int(periods[index]),
+                self.threads[self.thread[index]],
+                self.comms[self.comm[index]],
+                self.frame(index),
+                chain,
+            )
+
+    def aggregate(
+        self,
+        keys: tuple[str, ...] = ("event", "comm", "pid", "tid", "dso", "address", "cpumode"),
+        where: np.ndarray | None = None,
+    ) -> Rows:
+        """Samples that agree in all `keys` (names of columns) as one row each.
+
+        `where` limits it to some samples (a boolean array or indices). Rows are in the order of
+        their first samples.
+        """
+        count = len(self)
+        chosen = np.arange(count) if where is None else np.arange(count)[where]
+        code = np.zeros(len(chosen), np.int64)
+        for key in keys:
+            column = getattr(self, key)[chosen]
+            values, part = np.unique(column, return_inverse=True)
+            code = code * len(values) + part
+            _, code = np.unique(code, return_inverse=True)
+        _, first, inverse, counts = np.unique(
+            code, return_index=True, return_inverse=True, return_counts=True
+        )
+        periods = np.zeros(len(first), np.uint64)
+        np.add.at(periods, inverse, self.period[chosen])
+        by_first = np.argsort(first, kind="stable")
+        first = first[by_first]
+        columns = {key: getattr(self, key)[chosen][first] for key in keys}
+        return Rows(columns, counts[by_first], periods[by_first].astype(np.int64), chosen[first])
