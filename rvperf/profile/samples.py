@@ -31,6 +31,44 @@ CONTEXT_MODES = {
 NOWHERE = -1
 
 
+def numbered(column: np.ndarray) -> tuple[np.ndarray, int]:
+    """Small numbers for the values of a column (equal for equal values), and how many there are
+    at most. Values in a narrow range are counted, not sorted."""
+    if not len(column):
+        return column.astype(np.int64), 1
+    low, high = int(column.min()), int(column.max())
+    if high - low >= max(1 << 16, 4 * len(column)):
+        values, part = np.unique(column, return_inverse=True)
+        return part, len(values)
+    part = (column - column.dtype.type(low)).astype(np.int64)
+    size = high - low + 1
+    if size <= 16:
+        return part, size
+    used = np.zeros(size, bool)
+    used[part] = True
+    return (np.cumsum(used) - 1)[part], int(used.sum())
+
+
+def rows_of(code: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For small numbers: where each is first, their ranks, and how often each is."""
+    part, _ = numbered(code)
+    counts = np.bincount(part)
+    used = np.flatnonzero(counts)
+    rank = np.zeros(len(counts), np.int64)
+    rank[used] = np.arange(len(used))
+    inverse = rank[part]
+    first = np.full(len(used), len(code), np.int64)
+    np.minimum.at(first, inverse, np.arange(len(code)))
+    return first, inverse, counts[used]
+
+
+def sums(groups: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """The sums of the values of each group, exactly (bincount's floats hold 53 bits)."""
+    low = np.bincount(groups, values & np.uint64(0xFFFFFFFF), count)
+    high = np.bincount(groups, values >> np.uint64(32), count)
+    return low.astype(np.uint64) + (high.astype(np.uint64) << np.uint64(32))
+
+
 class Frame(Record):
     """An address in a callchain (or of a branch). `map` is None if it is in no map; `address` then
     is `ip` itself."""
@@ -452,14 +490,11 @@ class Profile:
         code = np.zeros(len(chosen), np.int64)
         for key in keys:
             column = getattr(self, key)[chosen]
-            values, part = np.unique(column, return_inverse=True)
-            code = code * len(values) + part
-            _, code = np.unique(code, return_inverse=True)
-        _, first, inverse, counts = np.unique(
-            code, return_index=True, return_inverse=True, return_counts=True
-        )
-        periods = np.zeros(len(first), np.uint64)
-        np.add.at(periods, inverse, self.period[chosen])
+            part, size = numbered(column)
+            if size > 1:
+                code, _ = numbered(code * size + part)
+        first, inverse, counts = rows_of(code)
+        periods = sums(inverse, self.period[chosen], len(first))
         by_first = np.argsort(first, kind="stable")
         first = first[by_first]
         columns = {key: getattr(self, key)[chosen][first] for key in keys}
