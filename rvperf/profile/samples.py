@@ -354,23 +354,24 @@ class Profile:
         raw: dict[bytes, int] = {}
         number = np.full(len(start), NOWHERE, np.int64)
         has = np.flatnonzero(length >= 0)
-        begins = (start[has] << 3).tolist()
-        ends = ((start[has] + length[has]) << 3).tolist()
         add = raw.setdefault
-        number[has] = [
-            add(bytes(data[begin:end]), len(raw)) for begin, end in zip(begins, ends, strict=True)
-        ]
+        for at in range(0, len(has), 1 << 16):
+            part = has[at : at + (1 << 16)]
+            begins, ends = start[part] << 3, (start[part] + length[part]) << 3
+            number[part] = [
+                add(bytes(data[begin:end]), len(raw))
+                for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
+            ]
         words = np.frombuffer(b"".join(raw), "<u8")
         sizes = np.array([len(chain) >> 3 for chain in raw], np.int64)
         self._raw_start = np.concatenate(([0], np.cumsum(sizes)))
         # A chain means something else in another address space.
         spaces = np.int64(len(self._spaces) + 1)
         triple = (number * spaces + self._space) * spaces + self._kernel_space
-        triple[number < 0] = -1
-        unique, first, chain = np.unique(triple, return_index=True, return_inverse=True)
-        lacking = int(len(unique) > 0 and unique[0] == -1)
-        self._cache["chain"] = (chain - lacking).astype(np.int32)
-        first = first[lacking:]
+        chain = np.full(len(number), NOWHERE, np.int32)
+        first, chain[has], _ = rows_of(numbered(triple[has])[0])
+        first = has[first]
+        self._cache["chain"] = chain
         self._chain_raw = number[first]
         self._resolve_chains(words, sizes, first)
 
