@@ -64,10 +64,10 @@ STEPS = {
 @pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
 def test_comm_and_dso_are_perfs(tmp_path, steps):
     profile = recorded(tmp_path / "a", *steps)
-    ours = [
-        (s.comm, str(s.thread.tid), f"{s.sample.ip:x}", s.frame.dso.name if s.frame.map else "[unknown]")
-        for s in profile.samples()
-    ]  # fmt: skip
+    ours = []
+    for s in profile.samples():
+        dso = s.frame.dso.name if s.frame.dso else "[unknown]"
+        ours.append((s.comm, str(s.thread.tid), f"{s.sample.ip:x}", dso))
     theirs = perf("script", "-i", str(tmp_path / "a"), "-F", "comm,tid,ip,sym,dso", "-v")
     pattern = r"^ *(\S+) +(\d+) +(\w+) \[unknown\] \((.*)\)$"
     assert ours == re.findall(pattern, theirs.stdout, re.MULTILINE)
@@ -99,7 +99,7 @@ def test_rows_are_the_samples_counted(name):
 
 def test_leader_sampling_counts_each_member(tmp_path):
     from rvperf.perfdata.attr import Attr
-    from rvperf.perfdata.records import ReadValue, Reading
+    from rvperf.perfdata.records import Reading, ReadValue
 
     kinds = files.cycles().sample_type | 1 << 4
     attr = Attr(sample_type=kinds, read_format=4 | 8, sample_id_all=1, sample_period=100)
