@@ -178,8 +178,12 @@ class Session:
 
         now = self.kernel.hart.cycles
         seconds = self.kernel.epoch + now // 10**9
-        stamp = strftime("%Y%m%d%H%M%S", gmtime(seconds)) + f"{now % 10**9 // 10**7:02d}"
-        path = f"{self.request.output}.{stamp}"
+        path = ""
+        hundredths = seconds * 100 + now % 10**9 // 10**7
+        while not path or path in self.dumps:  # a file may well take less than that to fill
+            stamp = strftime("%Y%m%d%H%M%S", gmtime(hundredths // 100)) + f"{hundredths % 100:02d}"
+            path = f"{self.request.output}.{stamp}"
+            hundredths += 1
         source = self.request.output
         if self.recording.closed or self.recording.writer.path != source:
             os.replace(source, path)

@@ -135,7 +135,39 @@ class PerfEvents:
         """Called when a delay is over."""
         if not self.enabled:
             self._pause()
+        self.own = self._let_engine_sample()
         self.left = {}  # of tasks that don't run: what each event has left until its next sample
+
+    def _let_engine_sample(self) -> dict[int, Open]:
+        """Events whose samples the engine can take by itself, by their source's place."""
+        details, capture, found = self.details, self.hart.capture, {}
+        simple = details.callchain in (None, "fp") and not (
+            details.user_registers or details.user_stack or details.addresses or details.weights
+        )
+        for one in self.hardware:
+            alone = sum(other.at == one.at for other in self.hardware) == 1
+            plain = not one.spec.skid and one.spec.leader is None and not one.adjusts
+            if capture and simple and alone and plain and one.user:
+                found[one.at] = one
+        if found:
+            periods = {SOURCES[at]: one.period for at, one in found.items()}
+            capture.configure(periods, details.callchain == "fp", details.max_stack - 1)
+        return found
+
+    def _drain(self) -> None:
+        """Pass on the samples that the engine has taken."""
+        samples = self.hart.capture.drain()
+        if not samples:
+            return
+        task, clock = self.kernel.current, self.hart.clock
+        pid, tid, chains = task.process.pid, task.tid, self.details.callchain is not None
+        for at, uncollected, addresses in samples:
+            one = self.own[at]
+            one.target += one.period
+            chain = (CONTEXT_USER, *addresses) if chains else None
+            self.sink.plain_sample(
+                one.number, addresses[0], pid, tid, clock + uncollected, one.period, chain
+            )
 
     def _pause(self) -> None:
         """Nothing is sampled until the targets are set anew."""
@@ -199,6 +231,8 @@ class PerfEvents:
     def stopped(self) -> None:
         """An engine has returned from user code: take the samples that are due."""
         hart = self.hart
+        if self.own:
+            self._drain()
         if hart.limited and hart.stopped:
             self._take()
             self.resume()
