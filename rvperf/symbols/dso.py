@@ -74,6 +74,8 @@ class Dso:
         self._kallsyms = kallsyms
         self.identity = kind != "user" or path.startswith(search.NO_FILE)
         self._tried: list[tuple[str, str]] = []
+        self._opened: dict[str, Elf | None] = {}
+        self._sources: dict[str, list[str] | None] = {}
         self._names = None
 
     def __repr__(self):
@@ -89,14 +91,15 @@ class Dso:
         elf = self._open(search.under(self.symfs, self.path))
         return elf.build_id if elf else None
 
-    @functools.cache  # noqa: B019 (as long-lived as the DSO)
     def _open(self, path: str) -> Elf | None:
-        try:
-            return Elf.open(path)
-        except ElfError as error:
-            if os.path.lexists(path):
-                self._tried.append((path, str(error)))
-            return None
+        if path not in self._opened:
+            self._opened[path] = None
+            try:
+                self._opened[path] = Elf.open(path)
+            except ElfError as error:
+                if os.path.lexists(path):
+                    self._tried.append((path, str(error)))
+        return self._opened[path]
 
     def _accepted(self, path: str) -> Elf | None:
         """A file, if its build-id is right."""
@@ -315,8 +318,12 @@ class Dso:
         text = self._source(file)
         return None if text is None else text[max(first, 1) - 1 : max(last, 0)]
 
-    @functools.cache  # noqa: B019 (as long-lived as the DSO)
     def _source(self, file: str) -> list[str] | None:
+        if file not in self._sources:
+            self._sources[file] = self._read_source(file)
+        return self._sources[file]
+
+    def _read_source(self, file: str) -> list[str] | None:
         for path in dict.fromkeys((search.under(self.symfs, file), file)):
             try:
                 if os.path.isfile(path) and os.path.getsize(path) <= LARGEST_SOURCE:
