@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rvperf.symbols import search
-from rvperf.symbols.demangle import demangle
+from rvperf.symbols.demangle import demangle, undemangled
 from rvperf.symbols.elf import (
     BUILD_ID_SIZE,
     PT_LOAD,
@@ -62,8 +62,17 @@ class Dso:
     and `why` says why it has none.
     """
 
-    def __init__(self, path, build_id=None, kind="user", *, symfs=None, buildid_dir=None,
-                 kallsyms=None):  # fmt: skip
+    def __init__(
+        self,
+        path,
+        build_id=None,
+        kind="user",
+        *,
+        symfs=None,
+        buildid_dir=None,
+        kallsyms=None,
+        demangled=True,
+    ):
         if kind not in KINDS:
             raise ValueError(f"{kind!r} is not one of {', '.join(KINDS)}")
         self.path: str = path
@@ -71,6 +80,7 @@ class Dso:
         self.wanted: bytes | None = build_id
         self.symfs = symfs
         self.buildid_dir = buildid_dir
+        self.demangled = demangled
         self._kallsyms = kallsyms
         self.identity = kind != "user" or path.startswith(search.NO_FILE)
         self._tried: list[tuple[str, str]] = []
@@ -158,7 +168,8 @@ class Dso:
     @functools.cached_property
     def table(self) -> Table:
         """The symbols by address."""
-        table = Table(demangle)
+        is_elf = not self.identity and not self.path.startswith("/tmp/perf-")
+        table = Table(demangle if is_elf and self.demangled else undemangled)
         if self.kind != "user":
             text = self._kallsyms_text()
             if text:
@@ -369,7 +380,7 @@ def load(table: Table, symbols: Elf, runtime: Elf) -> None:
             if len(rows):
                 table.add(rows)
                 table.mend()
-    plt = plt_rows(runtime)
+    plt = plt_rows(runtime, table.demangle)
     if len(table) and len(plt):
         table.add(plt)
 
@@ -423,7 +434,7 @@ def elf_rows(symbols: Elf, runtime: Elf, section) -> Rows:
     return Rows(start, start + size, binding[kept], kind[kept], found)
 
 
-def plt_rows(elf: Elf) -> Rows:
+def plt_rows(elf: Elf, demangle) -> Rows:
     """NAME@plt for the entries of .plt.
 
     perf 6.1 takes the size of an entry for the size of the header, too. On RISC-V, where the header

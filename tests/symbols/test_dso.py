@@ -127,6 +127,13 @@ def test_names_in_the_plt_are_where_perf_has_them():
     assert theirs == [(symbol.name, 0) for symbol in stubs]
 
 
+def test_names_stay_as_they_are_where_that_is_wished():
+    path = compiled("words.cc", "-O2", "-g", compiler="g++")
+    dso = Symbols(buildid_dir=NONE, demangled=False).dso(path)
+    assert [s.name for s in dso.symbols if "named" in s.name] == [s.linkage_name for s in
+        dso.symbols if "named" in s.name] != []  # fmt: skip
+
+
 def test_mutated_files_neither_crash_nor_hang():
     files = [
         compiled("deep.c", *BARE, "-gdwarf-5", "-gz"),
