@@ -2,10 +2,9 @@
 
 import os
 
-from rvperf.events import parse_events
 from rvperf.machine.hart import S, U
 from rvperf.machine.traps import Trap
-from rvperf.session import Machine, StatRequest
+from rvperf.session import Machine, Workload
 from rvperf.stack.firmware import Firmware
 from rvperf.symbols import Symbols
 
@@ -18,15 +17,15 @@ class Stepper:
     def __init__(self, argv, sysroot=None):
         nowhere = os.open(os.devnull, os.O_RDWR)
         self.machine = Machine(
-            StatRequest(
+            Workload(
                 argv=tuple(argv),
-                events=parse_events("instructions"),
                 sysroot=sysroot,
                 allow_write=(),
                 env={},
                 engine="reference",
                 descriptors=(nowhere, nowhere, nowhere),
-            )
+            ),
+            frozenset(),
         )
         self.hart, self.kernel = self.machine.hart, self.machine.kernel
         self.symbols = [Symbols(symfs=root, buildid_dir="/nonexistent") for root in (sysroot, None)]
