@@ -25,6 +25,7 @@ from rvperf.stack.kernel import kallsyms
 from rvperf.stack.kernel.perf_events import CLOCKS, Details, PerfEvents, Sampling
 
 NS_PER_MS = 1_000_000
+PERF_VERSION = "6.1.0-rvperf"  # the perf whose formats are written
 
 
 class RecordRequest(Record):
@@ -290,7 +291,6 @@ def details(how: How) -> Details:
 
 def described(kernel) -> Machine:
     """The emulated machine, as its own uname(2) and /proc/cpuinfo have it."""
-    from rvperf import __version__
     from rvperf.stack.kernel.syscalls.system import UTSNAME
 
     return Machine(
@@ -299,7 +299,7 @@ def described(kernel) -> Machine:
         cpuid="0x0-0x0-0x0",
         cpudesc="rvperf generic",
         memory_kb=kernel.hart.ram.size // 1024,
-        perf_version=f"6.1.0-rvperf-{__version__}",
+        perf_version=PERF_VERSION,
     )
 
 
