@@ -284,6 +284,10 @@ def details(how: How) -> Details:
         addresses=how.data or how.phys_data or dwarf,
         weights=how.weight,
         all_tasks=how.system_wide,
+        kernel_chain=how.kernel_callchains,
+        user_chain=how.user_callchains,
+        counts_by_task=how.inherit_stat,
+        switches=how.switch_events,
         inherit=how.inherit,
         enable_at=how.delay_ms * NS_PER_MS if how.delay_ms > 0 else how.delay_ms,
     )

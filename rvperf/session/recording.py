@@ -156,8 +156,18 @@ class Recording:
         record = records.Exit(task.process.pid, ppid, task.tid, ppid, self.kernel.hart.cycles)
         self._write(self._side(record, task))
 
-    def read(self, task, number: int, values: tuple[int, ...]) -> None:
+    def read(self, task, number: int, count: int) -> None:
         """-s: what an event counted in a task that has ended."""
+        if self.closed:
+            return
+        spec, ran = self.specs[number], task.user_ns + task.system_ns
+        shown = (
+            (READ.TOTAL_TIME_ENABLED, ran),
+            (READ.TOTAL_TIME_RUNNING, ran),
+            (READ.ID, spec.ids[0]),
+            (READ.LOST, 0),
+        )
+        values = (count, *(value for bit, value in shown if spec.attr.read_format & bit))
         record = records.Read(task.process.pid, task.tid, values)
         self._write(self._side(record, task))
 
