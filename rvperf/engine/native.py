@@ -35,7 +35,7 @@ from rvperf.machine.state import HART, Block
 EXTRA = ENGINE.size - HART.size
 SLICE = 2_000_000  # instructions between looks at the compiling process, while it has work
 POOL_PAGES = 2048  # decoded pages kept; when they are used up, all are dropped
-NOT_HOT = 0xFFFF
+NOT_HOT = 0  # a number of jumps that never comes
 
 
 class Native:
