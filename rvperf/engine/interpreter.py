@@ -26,6 +26,7 @@ from rvperf.engine.lower import (
     function_text,
     needs_floats,
 )
+from rvperf.engine.recording import pop_call, push_call
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART, SINK
@@ -252,6 +253,8 @@ def instruction(handler: Handler) -> Interpreted:
         code.start(on)
     given = {name: m if name == "m" else m.operand(name) for name in insn.parameters}
     value = insn.body(**given)
+    if m.kind in ("jump", "jump-register"):
+        record_call(m)
     if value is not None and insn.writes:
         pointer = m.register(insn.writes)
         if isinstance(value, Ssa) and value.double is not None:
@@ -266,6 +269,36 @@ def instruction(handler: Handler) -> Interpreted:
     function = code.value(f"load ptr, ptr {entry}, align 8")
     m.tail(function, entry, m.pc + length, budget)
     return m
+
+
+def record_call(m: Interpreted) -> None:
+    """Keep the shadow call stack, if there is one, at the jump in hand."""
+    code = m.code
+    kept, done = code.fresh("kept"), code.fresh("done")
+    code.branch(m.read_field("calls") == 0, done, kept, LIKELY)
+    code.start(kept)
+    rd, rs1 = (code.load(code.address("%entry", SLOTS[name]), 8) for name in ("rd", "rs1"))
+    to_link, from_link = ((number & ~4) == 1 for number in (rd, rs1))  # x1 or x5
+    call, other = code.fresh("call"), code.fresh("other")
+    code.branch(to_link, call, other)
+    code.start(call)
+    if m.kind == "jump-register":
+        both, alone = code.fresh("both"), code.fresh("alone")
+        code.branch(from_link & (rd != rs1), both, alone, UNLIKELY)
+        code.start(both)
+        m.give_up()  # the coroutine's hint is rare
+        code.start(alone)
+    stack_pointer = code.load(code.address("%state", HART["x"] + 8 * 2))
+    push_call(m, m.pc, m.pc + m.length, m.jumped, stack_pointer)
+    code.goto(done)
+    code.start(other)
+    if m.kind == "jump-register":
+        back = code.fresh("back")
+        code.branch(from_link, back, done)
+        code.start(back)
+        pop_call(m, m.jumped)
+    code.goto(done)
+    code.start(done)
 
 
 # What is not an instruction.

@@ -12,6 +12,7 @@ from isa import softfloat
 from isa.ext import RV64GC
 from isa.num import MASK, Num, Truth, number, signed
 from isa.spec import Decoded, Table
+from rvperf.machine.calls import hints
 from rvperf.machine.hart import Hart
 from rvperf.machine.traps import Trap
 
@@ -293,6 +294,11 @@ class Reference:
         registers = hart.f if insn.writes == "fd" else hart.x
         if insn.writes == "rd" and destination == 0:
             destination = None
+        links = None
+        if kind in ("jump", "jump-register"):
+            links = decoded.operands["rd"], decoded.operands.get("rs1", 0)
+            if not any(hints(*links)):
+                links = None
 
         def execute(pc: int) -> None:
             effects.word = word
@@ -306,6 +312,8 @@ class Reference:
                 if trap.cause == ILLEGAL_INSTRUCTION:
                     trap.tval = word
                 raise
+            if links and hart.calls:
+                hart.calls.jumped(*links, pc, pc + length & MASK, effects.next_pc, hart.x[2])
             if destination is not None and value is not None:
                 registers[destination] = number(value)
             hart.retired(kind, effects.taken)

@@ -14,6 +14,7 @@ from isa.csrs import CSR_NUMBERS
 from isa.modes import M, Mode, S, U
 from isa.num import Num, Truth, number
 from isa.routing import FRAMES, INTERRUPT, handler, pending, route
+from rvperf.machine.calls import Calls
 from rvperf.machine.csrs import PLAIN, PLAIN_WRITES, CsrFile, bits_of, place_of
 from rvperf.machine.ram import Ram
 from rvperf.machine.state import HART, NO_STOP, Block
@@ -139,6 +140,7 @@ class Hart:
         self.capture = None
         """The engine's way to take samples by itself, if it has one (engine.advance.Capture)."""
         self.reservation = None
+        self.calls: Calls | None = None  # the shadow call stack, while one is kept
         self.csrs = CsrFile(self)
         self.mstatus = self.csrs.words[MSTATUS]
         self.mode = M
@@ -285,6 +287,26 @@ class Hart:
         """Instructions retired since power-on, in all modes."""
         counted = sum(counts["instructions"] for counts in self.counts.values())
         return counted + self._words[INSTRUCTIONS]
+
+    # Recorders of control flow: off unless asked for.
+
+    def record_calls(self, kept: int = 0) -> None:
+        """Keep the shadow call stack from now on, empty at first; `kept` as `Calls` has it."""
+        self.calls = Calls(self._words, kept)
+
+    @property
+    def recorded(self) -> frozenset[str]:
+        """What compiled code must be made to record: names for the engine's `live`."""
+        return frozenset({"calls"} if self.calls else ())
+
+    def call_stack(self, limit: int = 127) -> list[int]:
+        """The return addresses of the calls under way, innermost first; none if not recorded."""
+        return self.calls.return_addresses(limit) if self.calls else []
+
+    def call_records(self, depth: int) -> list[tuple[int, int]]:
+        """(from, to) of the calls under way that a call stack of `depth` entries in hardware would
+        still have, innermost first. It has to be what `record_calls` was told to be `kept`."""
+        return self.calls.records(depth) if self.calls else []
 
     # CSRs.
 

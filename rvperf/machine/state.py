@@ -60,6 +60,10 @@ HART.words("stores")
 HART.words("stops", 6)
 # The registers as they were before the instruction that reached a stop: x, pc.
 HART.words("before", 33)
+# The shadow call stack (rvperf.machine.calls): addresses in this process.
+HART.words("calls")  # where the next entry goes; 0 while none is kept
+HART.words("calls_end")  # where there is no more room
+HART.words("calls_kept")  # how many bytes below an entry one is lost to a stack in hardware
 # The direction predictor: 2-bit counters, one a byte, indexed by (pc >> 1).
 PREDICTOR_ENTRIES = 4096
 HART.bytes("predictor", PREDICTOR_ENTRIES)

@@ -649,6 +649,10 @@ class Kernel:
         hart.reservation = None
         if self.perf:
             self.perf.switch(before, task)
+        if hart.calls:
+            before.calls = hart.calls.exchange(task.calls)
+            if before.state == DEAD:
+                before.calls = None
         self.current = task
         self.use(task.memory)
 
