@@ -47,6 +47,7 @@ class Pair:
         ]
         for engine in self.engines:
             engine.hart.record_calls()
+            engine.hart.record_transfers(depth=64)
 
     def refill(self, random: Random) -> None:
         """New bytes everywhere; the code begins in mid-word, so that some of it crosses a page."""
@@ -75,8 +76,8 @@ class Pair:
                 engine.run(steps)
             except Trap as raised:
                 trap = raised.cause, raised.tval
-            calls = tuple(hart.call_stack())
-            found.append((trap, hart.pc, hart.fcsr, calls, tuple(hart.x[:32]), tuple(hart.f)))
+            recorded = tuple(hart.call_stack()), tuple(hart.branch_records())
+            found.append((trap, hart.pc, hart.fcsr, recorded, tuple(hart.x[:32]), tuple(hart.f)))
         return found
 
     def memory(self) -> list[bytes]:

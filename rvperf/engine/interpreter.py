@@ -26,8 +26,15 @@ from rvperf.engine.lower import (
     function_text,
     needs_floats,
 )
-from rvperf.engine.recording import pop_call, push_call
+from rvperf.engine.recording import (
+    cycle_now,
+    pop_call,
+    push_call,
+    record_transfer,
+    start_clock,
+)
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
+from rvperf.machine import transfers
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART, SINK
 from rvperf.machine.timing import MISPREDICT_CYCLES, PREDICTOR_MASK, cycles_of, predict
@@ -187,6 +194,7 @@ class Interpreted(Native):
         """Retire a jump and go on at target; backward jumps, calls and the like count as heat."""
         code = self.code
         budget = self.count()
+        record_arrival(self, target, budget)
         entry_of, miss = code.fresh("known"), code.fresh("unknown")
         slot = fetch_slot(self, target)
         tag = code.load(code.address(slot, layout.FETCH_TAG))
@@ -299,6 +307,47 @@ def record_call(m: Interpreted) -> None:
         pop_call(m, m.jumped)
     code.goto(done)
     code.start(done)
+
+
+def record_arrival(m: Interpreted, target, budget) -> None:
+    """Record the transfer in hand, which is complete, if its type is recorded."""
+    code = m.code
+    some, wanted, done = code.fresh("some"), code.fresh("wanted"), code.fresh("done")
+    types = m.read_field("transfers")
+    code.branch(types == 0, done, some, LIKELY)
+    code.start(some)
+    mispredicted = 0
+    if m.kind == "branch":
+        type_, mispredicted = Ssa(code, transfers.TAKEN_BRANCH), m.mispredicted
+    else:
+        type_ = transfer_type(m)
+    code.branch(types.shr(type_) & 1 == 0, done, wanted)
+    code.start(wanted)
+    cycle = cycle_now(m, budget, m.read_field("unit"))
+    record_transfer(m, type_, m.pc, target, mispredicted, cycle)
+    code.goto(done)
+    code.start(done)
+
+
+def transfer_type(m: Interpreted) -> Ssa:
+    """The type of the jump in hand, as `transfers.type_of` gives it."""
+    code = m.code
+    rd = code.load(code.address("%entry", SLOTS["rd"]), 8)
+    calls, links = (rd & ~4) == 1, rd != SINK
+    if m.kind == "jump":
+        other = links.apply(
+            "select", links, transfers.OTHER_DIRECT_JUMP, Ssa(code, transfers.DIRECT_JUMP)
+        )
+        return calls.apply("select", calls, transfers.DIRECT_CALL, other)
+    rs1 = code.load(code.address("%entry", SLOTS["rs1"]), 8)
+    from_link = (rs1 & ~4) == 1
+    swaps = from_link & (rd != rs1)
+    other = links.apply(
+        "select", links, transfers.OTHER_INDIRECT_JUMP, Ssa(code, transfers.INDIRECT_JUMP)
+    )
+    back = from_link.apply("select", from_link, transfers.RETURN, other)
+    call = swaps.apply("select", swaps, transfers.COROUTINE_SWAP, transfers.INDIRECT_CALL)
+    return calls.apply("select", calls, call, back)
 
 
 # What is not an instruction.
@@ -677,6 +726,7 @@ def run_function() -> Interpreted:
     code = m.code
     m.set_host_control(m.host_control_for(m.read_field("frm") & 3))
     pc, budget = m.read_field("pc"), m.read_field("budget")
+    start_clock(m, budget)
     result = code.value(
         f"call {CONVENTION} i64 @resume(ptr %state, ptr null, i64 {pc.text}, i64 {budget.text})"
     )

@@ -88,6 +88,7 @@ class Native:
         scratch[2] = scratch[4] = self.functions["resync"]
         self._instructions = hart.state.words(HART["instructions"])
         hart.capture = Capture(hart)
+        self._mode_cycles = hart.state.words(HART["mode_cycles"])
         self._context = None
         self._unpolled = 0
         self.forget_translations()
@@ -114,6 +115,8 @@ class Native:
             context = hart.context
             if context != self._context:
                 self._enter_context(context)
+            if hart.transfers:
+                self._mode_cycles[0] = hart.counts[context[0]]["cycles"]
             reason, retired = enter(min(budget, SLICE) if busy else budget)
             self._unpolled += retired
             budget -= retired

@@ -20,12 +20,13 @@ from isa.spec import Decoded
 from rvperf.engine import layout
 from rvperf.engine.interpreter import CONVENTION, IMMEDIATES, PARAMETERS, jump_cache
 from rvperf.engine.lower import ATTRIBUTES, Native, function_text, is_native, needs_floats
-from rvperf.engine.recording import pop_call, push_call
+from rvperf.engine.recording import cycle_now, pop_call, push_call, record_transfer
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
 from rvperf.machine.calls import LINKS, hints
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART
 from rvperf.machine.timing import MISPREDICT_CYCLES, cycles_of, predict, predictor_index
+from rvperf.machine.transfers import TAKEN_BRANCH, TYPES, type_of
 
 MOST_INSTRUCTIONS = 300  # of a region; compiling takes more than twice as long for twice as many
 FILLED_UP = 100  # regions smaller than this are filled up with other hot addresses
@@ -274,6 +275,7 @@ class Compiled(Native):
         self.roots = shape.roots
         self.exits: set[int] = set()
         self.records_calls = "calls" in live
+        self.recorded = {number for name, number in TYPES.items() if name in live}
         self.counted = [name for name in ("branches", "loads", "stores") if name in live]
         self.budget_of_cycles = layout.CYCLE_BUDGET in live
         self._plan()
@@ -507,6 +509,7 @@ class Compiled(Native):
         value = insn.body(**given)
         if self.records_calls and insn.kind in ("jump", "jump-register"):
             self._record_call(step)
+        self._record_jump(step)
         if value is not None and (register := written(step.decoded)):
             self._write(register, value)
 
@@ -520,6 +523,27 @@ class Compiled(Native):
             push_call(self, step.pc, step.next_pc, self.jumped, self._read("x2"))
         elif pops:
             pop_call(self, self.jumped)
+
+    def _record_jump(self, step: Step) -> None:
+        """Record the transfer, if it is a jump of a type that is recorded."""
+        operands = step.decoded.operands
+        if step.decoded.insn.kind not in ("jump", "jump-register"):
+            return
+        links = operands["rd"], operands.get("rs1", 0)
+        type_ = type_of(step.decoded.insn.kind, *links)
+        if type_ in self.recorded:
+            cycle = self._cycle_after(self.counts + self._tally(step))
+            record_transfer(self, type_, step.pc, self.jumped, 0, cycle)
+
+    def _cycle_after(self, counts: Counter) -> Ssa:
+        """The mode's cycles when `counts` will have been settled."""
+        left = self.code.load("%left") - counts["budget"]
+        if self.budget_of_cycles:
+            return cycle_now(self, left, layout.CYCLES)
+        cycle = cycle_now(self, left, 0)
+        if "extra_cycles" in self.counted:
+            cycle = cycle + self.code.load("%extra_cycles")
+        return cycle + counts["extra_cycles"]
 
     def _host(self, addr, size, access, aligned=False) -> str:
         """As in tier 0, but an access first tries the page that the last one through the same
@@ -633,19 +657,32 @@ class Compiled(Native):
         code.branch(when, taken, fallen)
         for label, way, pc in ((taken, True, step.target()), (fallen, False, step.next_pc)):
             code.start(label)
+            if way and TAKEN_BRANCH in self.recorded:
+                missed = self._learn(counter, way)
+                cycle = self._cycle_after(self.counts)
+                record_transfer(self, TAKEN_BRANCH, step.pc, pc, missed, cycle)
+                self._arrive(pc)
+                code.goto(self._label(pc))
+                continue
             self._arrive(pc)
             go = self._label(pc)
             learn = code.fresh("learn")
             # A saturated counter that was right stays as it is, and there is nothing to count.
             code.branch(code.load(counter, 8) == (3 if way else 0), go, learn, LIKELY)
             code.start(learn)
-            after, missed = predict(code.load(counter, 8), SsaBit(code, way))
-            code.store(counter, after, 8)
-            self.bump("branch_misses", missed.word())
-            if self.budget_of_cycles:
-                left = code.load("%left") - missed.word() * MISPREDICT_CYCLES
-                code.store("%left", left)
+            self._learn(counter, way)
             code.goto(go)
+
+    def _learn(self, counter: str, way: bool) -> Ssa:
+        """Let the predictor see how a branch went: was it mispredicted, a word."""
+        code = self.code
+        after, missed = predict(code.load(counter, 8), SsaBit(code, way))
+        code.store(counter, after, 8)
+        self.bump("branch_misses", missed.word())
+        if self.budget_of_cycles:
+            left = code.load("%left") - missed.word() * MISPREDICT_CYCLES
+            code.store("%left", left)
+        return missed.word()
 
 
 def _depth_first(blocks: dict[int, BasicBlock], roots: list[int]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from array import array
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 
 from isa import routing
@@ -26,6 +26,7 @@ from rvperf.machine.timing import (
     predict,
     predictor_index,
 )
+from rvperf.machine.transfers import TYPES, Transfer, Transfers
 from rvperf.machine.traps import Trap
 
 MASK = (1 << 64) - 1
@@ -141,6 +142,7 @@ class Hart:
         """The engine's way to take samples by itself, if it has one (engine.advance.Capture)."""
         self.reservation = None
         self.calls: Calls | None = None  # the shadow call stack, while one is kept
+        self.transfers: Transfers | None = None  # control transfer records, likewise
         self.csrs = CsrFile(self)
         self.mstatus = self.csrs.words[MSTATUS]
         self.mode = M
@@ -187,15 +189,18 @@ class Hart:
 
     # Counting. Native code and `retired` add to the state; `collect` moves it to the mode's ledger.
 
-    def retired(self, kind: str, taken: bool | None = None) -> None:
-        """Count one instruction of a kind; `taken` says how a conditional branch went."""
+    def retired(self, kind: str, taken: bool | None = None) -> bool:
+        """Count one instruction of a kind: was it mispredicted? `taken` says how a conditional
+        branch went."""
         words = self._words
         for field, count in _counted(kind):
             words[field] += count
-        if taken is not None:
-            at = predictor_index(self.pc)
-            self.predictor[at], missed = PREDICTIONS[self.predictor[at]][taken]
-            words[BRANCH_MISSES] += missed
+        if taken is None:
+            return False
+        at = predictor_index(self.pc)
+        self.predictor[at], missed = PREDICTIONS[self.predictor[at]][taken]
+        words[BRANCH_MISSES] += missed
+        return bool(missed)
 
     def collect(self) -> None:
         """Move what was counted since the last call to the current mode's counts and the clock."""
@@ -264,13 +269,17 @@ class Hart:
     @property
     def cycles(self) -> int:
         """The clock, in cycles since power-on, idle time included."""
+        return self.clock + self._pending_cycles
+
+    @property
+    def cycles_in_mode(self) -> int:
+        """The cycles spent in the current mode."""
+        return self.counts[self._words[MODE]]["cycles"] + self._pending_cycles
+
+    @property
+    def _pending_cycles(self) -> int:
         words = self._words
-        return (
-            self.clock
-            + words[INSTRUCTIONS]
-            + words[EXTRA_CYCLES]
-            + MISPREDICT_CYCLES * words[BRANCH_MISSES]
-        )
+        return words[INSTRUCTIONS] + words[EXTRA_CYCLES] + MISPREDICT_CYCLES * words[BRANCH_MISSES]
 
     def idle_until(self, cycle: int) -> None:
         """Let time pass without executing, as wfi does."""
@@ -294,10 +303,16 @@ class Hart:
         """Keep the shadow call stack from now on, empty at first; `kept` as `Calls` has it."""
         self.calls = Calls(self._words, kept)
 
+    def record_transfers(self, types: Iterable[str] = TYPES, depth: int = 32) -> None:
+        """Record control transfers from now on: those of some types (names of
+        `transfers.TYPES`), as many as `depth` (16, 32, 64, 128 or 256)."""
+        self.transfers = Transfers(self.state, self._words, types, depth)
+
     @property
     def recorded(self) -> frozenset[str]:
         """What compiled code must be made to record: names for the engine's `live`."""
-        return frozenset({"calls"} if self.calls else ())
+        types = self.transfers.types if self.transfers else ()
+        return frozenset((*types, "calls") if self.calls else types)
 
     def call_stack(self, limit: int = 127) -> list[int]:
         """The return addresses of the calls under way, innermost first; none if not recorded."""
@@ -307,6 +322,10 @@ class Hart:
         """(from, to) of the calls under way that a call stack of `depth` entries in hardware would
         still have, innermost first. It has to be what `record_calls` was told to be `kept`."""
         return self.calls.records(depth) if self.calls else []
+
+    def branch_records(self) -> list[Transfer]:
+        """The last control transfers, newest first; none if they are not recorded."""
+        return self.transfers.newest_first() if self.transfers else []
 
     # CSRs.
 

@@ -653,6 +653,8 @@ class Kernel:
             before.calls = hart.calls.exchange(task.calls)
             if before.state == DEAD:
                 before.calls = None
+        if hart.transfers:
+            hart.transfers.clear()
         self.current = task
         self.use(task.memory)
 
