@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from isa.ext import RV64GC
+from rvperf.engine.layout import CYCLE_BUDGET
 from rvperf.machine.transfers import TYPES
 from tests.recorded import Run
 
@@ -38,6 +39,11 @@ def test_engines_record_the_same(program, which):
         for engine in ("reference", "tier 0", "native")
     ]
     native.engine.threshold[0] = 30
+    # The same with a budget of cycles, and so with many budgets between two looks.
+    limited = Run(PROGRAMS[program], ROOT, prepare, "native", live=(CYCLE_BUDGET,))
+    limited.hart.stop_after({"cycles": 10**9})
+    limited.engine.threshold[0] = 30
+    runs.append(limited)
     random = Random(f"{program} {which}")
     stops = sorted(random.randrange(LENGTH) for _ in range(STOPS))
     for n, stop in enumerate(stops):
@@ -47,9 +53,11 @@ def test_engines_record_the_same(program, which):
         assert tier0.hart.branch_records() == found, f"after {stop}"
         assert native.hart.branch_records() == found, f"after {stop}"
         assert native.hart.counts == tier0.hart.counts == oracle.hart.counts
+        assert limited.hart.branch_records() == found, f"after {stop}"
         if n % 20 == 5:
             native.compile()
-    assert native.regions.known, "nothing was compiled"
+            limited.compile()
+    assert native.regions.known and limited.regions.known, "nothing was compiled"
     for run in runs:
         run.end()
 

@@ -155,3 +155,20 @@ def test_native_code_keeps_the_same_stack(program, build, reference):
     assert native.regions.known, "nothing was compiled"
     for run in runs:
         run.end()
+
+
+@pytest.mark.parametrize("engine", ["reference", "native"])
+def test_stack_before_an_instruction_that_stops_the_hart(engine, build, reference):
+    """Whatever instruction a stop is reached on, calls and returns too, the stack is as the one
+    that was there before it."""
+    argv, _ = build("recursion")
+    runs = one, other = [Run(argv, HERE, lambda hart: hart.record_calls(), engine) for _ in "ab"]
+    first = reference("recursion")[0][3][0]
+    for at in range(first, first + 300):
+        one.to(at)
+        before = one.hart.pc, one.hart.call_stack()
+        other.hart.stop_after({"instructions": at + 1 - other.user_instructions()})
+        other.to(at + 1)
+        assert (other.hart.before[32], other.hart.call_stack(before=True)) == before
+    for run in runs:
+        run.end()

@@ -55,6 +55,7 @@ def advance() -> Interpreted:
     registers = code.value(f"load <32 x i64>, ptr {m.field('x')}, align 8")
     code.put(f"store <32 x i64> {registers}, ptr {m.field('before')}, align 8")
     code.store(m.field("before", 32), m.read_field("pc"))
+    code.store(m.field("calls_before"), m.read_field("calls"))
     code.goto("go")
     code.start("go")
     budget = select(far, enough - short, code.word(1))

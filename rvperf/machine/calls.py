@@ -31,7 +31,9 @@ MOST_ENTRIES = 1 << 20
 DEPTHS = (16, 32, 64, 128, 256)  # of call stacks in hardware (Smctr, sctrdepth.DEPTH)
 BOTTOM = DEPTHS[-1]  # index of the lowest entry, so that what `kept` marks lies in the memory
 EVERYTHING = (1 << 64) - 1
-TOP, END, KEPT = (HART[name] // 8 for name in ("calls", "calls_end", "calls_kept"))
+TOP, BEFORE, END, KEPT = (
+    HART[name] // 8 for name in ("calls", "calls_before", "calls_end", "calls_kept")
+)
 
 
 def hints(rd: int, rs1: int = 0) -> tuple[bool, bool]:
@@ -78,6 +80,12 @@ class Calls:
     def top(self) -> int:
         """The index of the next entry."""
         return (self._words[TOP] - self.stack.address) // ENTRY
+
+    @property
+    def top_before(self) -> int:
+        """The same before the instruction that reached a stop. The entries are still there: a
+        return leaves them where they are."""
+        return (self._words[BEFORE] - self.stack.address) // ENTRY
 
     @top.setter
     def top(self, index: int) -> None:
@@ -147,6 +155,7 @@ class Calls:
         kept = bytes(words[first + 4 * half : 4 * self.top])
         words[first : first + len(kept) // 8] = memoryview(kept).cast("Q")
         self.top -= half
+        self._words[BEFORE] = max(self._words[BEFORE] - half * ENTRY, self.stack.address)
         self.stack.handlers = [at - half for at in self._frames() if at - half > BOTTOM]
 
     # What a kernel does.
@@ -189,16 +198,20 @@ class Calls:
 
     # What there is to see.
 
-    def return_addresses(self, limit: int = 127) -> list[int]:
-        """Where the calls that have not returned return to, innermost first, at most `limit`."""
-        top = self.top
+    def return_addresses(self, limit: int = 127, before: bool = False) -> list[int]:
+        """Where the calls that have not returned return to, innermost first, at most `limit`.
+
+        `before`: as it was before the instruction that reached a stop.
+        """
+        top = self.top_before if before else self.top
         low = max(BOTTOM + 1, top - limit)
         return self.stack.words[4 * low : 4 * top].tolist()[::4][::-1]
 
-    def records(self, depth: int) -> list[tuple[int, int]]:
+    def records(self, depth: int, before: bool = False) -> list[tuple[int, int]]:
         """(from, to) of the calls that a stack of `depth` entries in hardware still has, innermost
-        first: `depth` must be `kept`."""
-        words, top = self.stack.words, self.top
+        first: `depth` must be `kept`. `before` as in `return_addresses`."""
+        words = self.stack.words
+        top = self.top_before if before else self.top
         found = []
         for at in range(top - 1, max(BOTTOM, top - 1 - depth), -1):
             source, to = words[4 * at + 2], words[4 * at + 3]

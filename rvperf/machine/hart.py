@@ -62,8 +62,9 @@ PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = (1 << n for n in range(
 NEEDS = {"r": PTE_R | PTE_A, "w": PTE_W | PTE_A | PTE_D, "x": PTE_X | PTE_A}
 SOURCES = ("instructions", "cycles", "branches", "branch-misses", "loads", "stores")
 
-RESERVATION, MODE, ACCESS, SATP, PC = (
-    HART[name] // 8 for name in ("reservation", "mode", "access", "satp", "pc")
+RESERVATION, MODE, ACCESS, SATP, PC, CALLS, CALLS_BEFORE = (
+    HART[name] // 8
+    for name in ("reservation", "mode", "access", "satp", "pc", "calls", "calls_before")
 )
 # What `collect` moves, as it lies in the state.
 PENDING = ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
@@ -251,6 +252,7 @@ class Hart:
         """Keep the registers as they are, because the next instruction may reach a stop."""
         self.before[0:32] = self.x[0:32]
         self.before[32] = self._words[PC]
+        self._words[CALLS_BEFORE] = self._words[CALLS]
 
     def charge(self, instructions: int, cycles: int, **others: int) -> None:
         """Count what a model of system software did in the current mode, and let the time pass.
@@ -314,14 +316,18 @@ class Hart:
         types = self.transfers.types if self.transfers else ()
         return frozenset((*types, "calls") if self.calls else types)
 
-    def call_stack(self, limit: int = 127) -> list[int]:
-        """The return addresses of the calls under way, innermost first; none if not recorded."""
-        return self.calls.return_addresses(limit) if self.calls else []
+    def call_stack(self, limit: int = 127, before: bool = False) -> list[int]:
+        """The return addresses of the calls under way, innermost first; none if not recorded.
 
-    def call_records(self, depth: int) -> list[tuple[int, int]]:
+        `before`: as they were before the instruction that reached a stop, as `before` has the
+        registers.
+        """
+        return self.calls.return_addresses(limit, before) if self.calls else []
+
+    def call_records(self, depth: int, before: bool = False) -> list[tuple[int, int]]:
         """(from, to) of the calls under way that a call stack of `depth` entries in hardware would
         still have, innermost first. It has to be what `record_calls` was told to be `kept`."""
-        return self.calls.records(depth) if self.calls else []
+        return self.calls.records(depth, before) if self.calls else []
 
     def branch_records(self) -> list[Transfer]:
         """The last control transfers, newest first; none if they are not recorded."""

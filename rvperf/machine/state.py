@@ -62,6 +62,7 @@ HART.words("stops", 6)
 HART.words("before", 33)
 # The shadow call stack (rvperf.machine.calls): addresses in this process.
 HART.words("calls")  # where the next entry goes; 0 while none is kept
+HART.words("calls_before")  # the same before the instruction that reached a stop
 HART.words("calls_end")  # where there is no more room
 HART.words("calls_kept")  # how many bytes below an entry one is lost to a stack in hardware
 # Control transfer records (rvperf.machine.transfers).

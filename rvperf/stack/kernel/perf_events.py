@@ -387,7 +387,8 @@ class PerfEvents:
         if kind == "fp":
             return [CONTEXT_USER, *self._frames(registers, most - 1)]
         if kind == "exact":
-            return [CONTEXT_USER, registers[PC], *self.hart.call_stack(most - 2)]
+            before = registers is self.hart.before
+            return [CONTEXT_USER, registers[PC], *self.hart.call_stack(most - 2, before)]
         return []
 
     def _frames(self, registers, most: int) -> list[int]:
