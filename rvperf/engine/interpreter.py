@@ -87,6 +87,7 @@ class Interpreted(Native):
         self.length = 4
         self.kind = ""
         self.mispredicted = None  # a word, 1 if the branch in hand was
+        self.counts_executions = False
 
     def text(self) -> str:
         return function_text(self.code, SIGNATURE.format(name=f'"{self.code.name}"'))
@@ -188,7 +189,18 @@ class Interpreted(Native):
             budget = budget - (self.read_field("unit") & self.mispredicted * MISPREDICT_CYCLES)
         for field in COUNTED_BY_KIND_NAMES.get(self.kind, ()):
             self.bump(field, 1)
+        if self.counts_executions:
+            self.count_at(layout.PAGE_EXECUTIONS, 1)
+            if self.mispredicted is not None:
+                self.count_at(layout.PAGE_MISSES, self.mispredicted)
         return budget
+
+    def count_at(self, counters: int, by) -> None:
+        """Add to the counter of the instruction in hand among some in its decoded page."""
+        code = self.code
+        # Entries are twice as far apart as counters are.
+        pointer = code.address("%entry", Ssa(code, counters) - (self.pc & 0xFFE).shl(2))
+        code.store(pointer, code.load(pointer) + by)
 
     def arrive(self, target) -> None:
         """Retire a jump and go on at target; backward jumps, calls and the like count as heat."""
@@ -245,10 +257,11 @@ def dispatch(m: Interpreted, page: str, pc, budget) -> None:
     m.tail(function, entry, pc, budget)
 
 
-def instruction(handler: Handler) -> Interpreted:
-    """The function of one instruction."""
+def instruction(handler: Handler, counting: bool) -> Interpreted:
+    """The function of one instruction, which also counts executions if `counting`."""
     insn, length = handler.insn, handler.length
     m = Interpreted(handler.name)
+    m.counts_executions = counting
     code = m.code
     m.length, m.kind, m.jumped = length, insn.kind, None
     m.csr = handler.csr
@@ -562,11 +575,11 @@ def jump_cache(m: Native, pc, hit: str, miss: str) -> str:
     return function
 
 
-def undecoded(name: str, crossing: bool) -> Interpreted:
+def undecoded(name: str, crossing: bool, counting: bool = False) -> Interpreted:
     """Read the instruction at pc and set its entry, then execute it.
 
-    An instruction that crosses into the next page is read anew each time (`crossing`) into a
-    scratch entry, because the next page has a life of its own.
+    An instruction that crosses into the next page is read anew each time (`crossing`), because the
+    next page has a life of its own: its entry goes on leading here.
     """
     m = Interpreted(name)
     code, pc = m.code, m.pc
@@ -590,10 +603,13 @@ def undecoded(name: str, crossing: bool) -> Interpreted:
         index = page - m.read_field("ram_base")
         ram = code.value(f"load ptr, ptr {m.field('ram')}, align 8")
         high = code.load(code.address(ram, index), 16)
-        scratch = m.field("scratch")
-        decode_call(m, low | high.shl(16), scratch)
-        function = code.value(f"load ptr, ptr {scratch}, align 8")
-        m.tail(function, scratch)
+        leads_here = code.load("%entry")
+        handler = decode_call(m, low | high.shl(16), "%entry")
+        function = code.value("load ptr, ptr %entry, align 8")
+        code.store("%entry", leads_here)
+        if counting:
+            count_crossing(m, handler)
+        m.tail(function)
         return m
     short, long, word = code.fresh("short"), code.fresh("long"), code.fresh("word")
     code.branch((low & 3) == 3, long, short)
@@ -617,6 +633,22 @@ def undecoded(name: str, crossing: bool) -> Interpreted:
     function = code.value("load ptr, ptr %entry, align 8")
     m.tail(function)
     return m
+
+
+def count_crossing(m: Interpreted, handler: Ssa) -> None:
+    """Note what is counted for an instruction that crosses into the next page. Should that change,
+    the Python reader executes and counts it."""
+    code = m.code
+    at = code.address(page_of_entry(m), layout.PAGE_CROSSING)
+    noted = code.load(at, 16)
+    new, changed, same = code.fresh("new"), code.fresh("changed"), code.fresh("same")
+    code.branch((noted == 0) | (noted == handler), new, changed, LIKELY)
+    code.start(changed)
+    m.give_up()
+    code.start(new)
+    code.store(at, handler, 16)
+    code.goto(same)
+    code.start(same)
 
 
 def remember(m: Interpreted, index: Ssa) -> None:
@@ -736,8 +768,11 @@ def run_function() -> Interpreted:
     return m
 
 
-def module(table: Table) -> str:
-    """Tier 0 as an LLVM module: `run`, and the functions that `handlers` lists, by their names."""
+def module(table: Table, counting: bool = False) -> str:
+    """Tier 0 as an LLVM module: `run`, and the functions that `handlers` lists, by their names.
+
+    If `counting`, executions are counted as well (rvperf.machine.executions).
+    """
     listed = handlers(table)
     functions = [
         leaving("reader", layout.READER),
@@ -752,9 +787,9 @@ def module(table: Table) -> str:
         resync("resume", False),
         enter_region("enter_region"),
         undecoded("undecoded", False),
-        undecoded("crossing", True),
+        undecoded("crossing", True, counting),
     ]
-    functions += [instruction(handler) for handler in listed if handler.insn]
+    functions += [instruction(handler, counting) for handler in listed if handler.insn]
     from rvperf.engine.advance import CAPTURE, advance, capture
 
     declared = set()

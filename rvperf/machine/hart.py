@@ -16,6 +16,7 @@ from isa.num import Num, Truth, number
 from isa.routing import FRAMES, INTERRUPT, handler, pending, route
 from rvperf.machine.calls import Calls
 from rvperf.machine.csrs import PLAIN, PLAIN_WRITES, CsrFile, bits_of, place_of
+from rvperf.machine.executions import Executions, PageIdentity
 from rvperf.machine.ram import Ram
 from rvperf.machine.state import HART, NO_STOP, Block
 from rvperf.machine.timing import (
@@ -144,6 +145,7 @@ class Hart:
         self.reservation = None
         self.calls: Calls | None = None  # the shadow call stack, while one is kept
         self.transfers: Transfers | None = None  # control transfer records, likewise
+        self.executions: Executions | None = None  # executions by address, likewise
         self.csrs = CsrFile(self)
         self.mstatus = self.csrs.words[MSTATUS]
         self.mode = M
@@ -196,11 +198,13 @@ class Hart:
         words = self._words
         for field, count in _counted(kind):
             words[field] += count
-        if taken is None:
-            return False
-        at = predictor_index(self.pc)
-        self.predictor[at], missed = PREDICTIONS[self.predictor[at]][taken]
-        words[BRANCH_MISSES] += missed
+        missed = 0
+        if taken is not None:
+            at = predictor_index(self.pc)
+            self.predictor[at], missed = PREDICTIONS[self.predictor[at]][taken]
+            words[BRANCH_MISSES] += missed
+        if self.executions:
+            self.executions.retired(words[PC], kind, missed)
         return bool(missed)
 
     def collect(self) -> None:
@@ -310,6 +314,12 @@ class Hart:
         `transfers.TYPES`), as many as `depth` (16, 32, 64, 128 or 256)."""
         self.transfers = Transfers(self.state, self._words, types, depth)
 
+    def record_executions(self) -> None:
+        """Count executions at each address from now on. Native engines must be made, without
+        regions, and kernels as well, after this."""
+        self.executions = Executions()
+        self.fences.append(self.executions.remapped)
+
     @property
     def recorded(self) -> frozenset[str]:
         """What compiled code must be made to record: names for the engine's `live`."""
@@ -332,6 +342,14 @@ class Hart:
     def branch_records(self) -> list[Transfer]:
         """The last control transfers, newest first; none if they are not recorded."""
         return self.transfers.newest_first() if self.transfers else []
+
+    def executed(self) -> list[tuple[PageIdentity, dict[str, array]]]:
+        """For each page of code what it holds, and each of SOURCES by halfword, exactly. There is
+        more than one for a page whose code has changed; none if executions are not recorded."""
+        if not self.executions:
+            return []
+        pages = self.executions.collect()
+        return [(page.identity, page.counts(COUNTED_BY_KIND_NAMES)) for page in pages]
 
     # CSRs.
 
