@@ -172,3 +172,25 @@ def test_stack_before_an_instruction_that_stops_the_hart(engine, build, referenc
         assert (other.hart.before[32], other.hart.call_stack(before=True)) == before
     for run in runs:
         run.end()
+
+
+def test_native_samples_have_the_stack(build, reference):
+    """What native code puts into its samples is what there was before each of them."""
+    argv, _ = build("mutual")  # which has no system calls: those would be Python's samples
+    oracle, native = [
+        Run(argv, HERE, lambda hart: hart.record_calls(), engine)
+        for engine in ("reference", "native")
+    ]
+    first, period, samples = reference("mutual")[0][3][0], 7, 200
+    for run in (oracle, native):
+        run.to(first)
+    native.hart.capture.configure({"instructions": period}, "exact", 5)
+    native.hart.stop_after({"instructions": period})
+    native.to(first + period * samples)
+    taken = [addresses for _, _, addresses in native.hart.capture.drain()]
+    assert len(taken) == samples
+    for n, addresses in enumerate(taken, 1):
+        oracle.to(first + period * n - 1)
+        assert addresses == (oracle.hart.pc, *oracle.hart.call_stack(4))
+    for run in (oracle, native):
+        run.end()

@@ -59,12 +59,12 @@ ENGINE.words("resume")  # tier 0: execute one instruction at pc, then go on
 ENGINE.words("periods", 6)  # by hart.SOURCES; 0 where a stop is Python's
 ENGINE.words("samples")  # where the next sample goes in this process
 ENGINE.words("samples_end")
-ENGINE.words("chain")  # what of the call chain a sample has: NO_CHAIN or FRAME_CHAIN
+ENGINE.words("chain")  # what of the call chain a sample has: see below
 ENGINE.words("chain_most")  # entries, the sample's own address among them
 ENGINE.bytes("fetch", FETCH_ENTRIES * FETCH_ENTRY, 64)
 ENGINE.bytes("tlb", TLB_ENTRIES * TLB_ENTRY, 64)
 
-NO_CHAIN, FRAME_CHAIN = range(2)
+NO_CHAIN, FRAME_CHAIN, CALLS_CHAIN = range(3)
 # A sample: its source's place in hart.SOURCES, the clock as far as it is uncollected, how many
 # addresses follow, and those, the sample's own first.
 SAMPLE_SOURCE, SAMPLE_CLOCK, SAMPLE_COUNT, SAMPLE_CHAIN = 0, 8, 16, 24

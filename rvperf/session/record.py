@@ -85,7 +85,7 @@ class Session:
         self.request, self.told = request, told
         how = request.how
         self.specs = specs(request.events, how)
-        self.machine = Emulated(request.workload, live_for(request))
+        self.machine = Emulated(request.workload, live_for(request), self.prepare)
         self.kernel = self.machine.kernel
         symbols = kallsyms.symbols()
         self.recording = Recording(
@@ -97,6 +97,11 @@ class Session:
             self.kernel, samplings(request.events, how), details(how), self.recording
         )
         self.full = ""
+
+    def prepare(self, hart) -> None:
+        """Switch on the recorders that the samples need."""
+        if self.request.how.callchain == "exact":
+            hart.record_calls()
 
     def open(self) -> Writer:
         """The next file (or the pipe)."""

@@ -141,7 +141,7 @@ class PerfEvents:
     def _let_engine_sample(self) -> dict[int, Open]:
         """Events whose samples the engine can take by itself, by their source's place."""
         details, capture, found = self.details, self.hart.capture, {}
-        simple = details.callchain in (None, "fp") and not (
+        simple = details.callchain in (None, "fp", "exact") and not (
             details.user_registers or details.user_stack or details.addresses or details.weights
         )
         for one in self.hardware:
@@ -151,7 +151,7 @@ class PerfEvents:
                 found[one.at] = one
         if found:
             periods = {SOURCES[at]: one.period for at, one in found.items()}
-            capture.configure(periods, details.callchain == "fp", details.max_stack - 1)
+            capture.configure(periods, details.callchain, details.max_stack - 1)
         return found
 
     def _drain(self) -> None:
