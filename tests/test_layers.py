@@ -12,6 +12,7 @@ BELOW = {
     "session": {"stack", "events", "engine", "machine", "results"},
     "render": {"results"},
     "perfdata": {"results"},
+    "symbols": {"isa"},
     "stack": {"machine", "events"},
     "engine": {"machine", "isa"},
     "machine": {"isa"},
