@@ -23,6 +23,7 @@ RUST_ESCAPES = {
 }  # fmt: skip
 
 
+@functools.lru_cache(1 << 16)
 def demangle(name: bytes) -> str:
     """The name as perf shows it; the same text if it is no mangled name."""
     if len(name) > LONGEST:
@@ -83,9 +84,13 @@ def _without_parameters(name: bytes, ask) -> str | None:
     I (template arguments), B (an ABI tag), _ (which one of several local ones).
     """
     found = None
+    nested = name.startswith(b"_ZN")  # ends with an E
     for end in range(3, len(name) + 1):
-        found = ask(name[:end]) or found
-        if found and name[end : end + 1] not in (b"I", b"B", b"_") and ask(name[:end]):
+        if nested and name[end - 1] != ord("E"):
+            continue
+        whole = ask(name[:end])
+        found = whole or found
+        if whole and name[end : end + 1] not in (b"I", b"B", b"_"):
             break
     return found
 

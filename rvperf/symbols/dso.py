@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from bisect import bisect_right
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +20,10 @@ from rvperf.symbols.elf import (
     SHT_REL,
     SHT_RELA,
     SHT_SYMTAB,
+    SYM,
     Elf,
     ElfError,
+    cut,
 )
 from rvperf.symbols.kallsyms import rows_of, rows_of_map
 from rvperf.symbols.table import (
@@ -34,13 +37,13 @@ from rvperf.symbols.table import (
     Table,
 )
 
+if TYPE_CHECKING:
+    from rvperf.symbols.lines import Line
+
 KINDS = ("user", "kernel", "guest-kernel")
-SYM = np.dtype(
-    [("name", "<u4"), ("info", "u1"), ("other", "u1"), ("shndx", "<u2"), ("value", "<u8"),
-     ("size", "<u8")]
-)  # fmt: skip
 SHN_ABS = 0xFFF1
 STV_INTERNAL, STV_HIDDEN = 1, 2
+LARGEST_SOURCE = 64 << 20
 LONGEST_PLT_NAME = 1023  # sympltname[1024] of util/symbol-elf.c
 
 
@@ -252,6 +255,50 @@ class Dso:
             return b""
         return bytes(self.elf.data[address : address + size])
 
+    # Source.
+
+    @functools.cached_property
+    def _lines(self):
+        from rvperf.symbols.lines import Lines
+
+        if self.identity:
+            return None
+        with_symbols = self._files[0]
+        places = [with_symbols, self.elf]
+        places += search.candidates(
+            self.path, self.build_id, self.symfs, self.buildid_dir, self._debuglink
+        )
+        for place in places:
+            elf = self._accepted(place) if isinstance(place, str) else place
+            if elf and (elf.section(b".debug_info") or elf.section(b".zdebug_info")):
+                return Lines(elf)
+        elf = with_symbols or self.elf
+        return Lines(elf) if elf else None
+
+    def lines(self, address: int) -> list[Line]:
+        """Where in the source an address is: function, file and line, and callers it is inlined in.
+
+        Innermost first. Without debugging data for the address it is the function symbol before
+        the address, with its file if the symbol table names one, and line 0; or empty.
+        """
+        return self._lines.at(self.objdump_address(address)) if self._lines else []
+
+    def source(self, file: str, first: int, last: int) -> list[str] | None:
+        """Lines `first` to `last`, from 1, of a source file; None if there is no such text file."""
+        text = self._source(file)
+        return None if text is None else text[max(first, 1) - 1 : max(last, 0)]
+
+    @functools.cache  # noqa: B019 (as long-lived as the DSO)
+    def _source(self, file: str) -> list[str] | None:
+        for path in dict.fromkeys((search.under(self.symfs, file), file)):
+            try:
+                if os.path.isfile(path) and os.path.getsize(path) <= LARGEST_SOURCE:
+                    with open(path, encoding="utf-8", errors="replace") as source:
+                        return source.read().split("\n")
+            except (OSError, ValueError):
+                continue
+        return None
+
 
 def same_build_id(wanted: bytes, found: bytes) -> bool:
     """dso__build_id_equal: a long one may end in zeros that a short one has not."""
@@ -340,12 +387,6 @@ def elf_rows(symbols: Elf, runtime: Elf, section) -> Rows:
     start = value - delta
     found = [cut(names, at) for at in syms["name"][kept].tolist()]
     return Rows(start, start + size, binding[kept], kind[kept], found)
-
-
-def cut(names: bytes, at: int) -> bytes:
-    """The zero-terminated string at an offset."""
-    end = names.find(b"\0", at)
-    return names[at : end if end >= 0 else len(names)]
 
 
 def plt_rows(elf: Elf) -> Rows:

@@ -9,6 +9,8 @@ import stat
 import struct
 import zlib
 
+import numpy as np
+
 from isa.record import Record
 
 # Names and numbers are elf.h's.
@@ -25,6 +27,16 @@ BUILD_ID_SIZE = 20
 EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 PHDR = struct.Struct("<IIQQQQQQ")
 SHDR = struct.Struct("<IIQQQQIIQQ")
+SYM = np.dtype(
+    [
+        ("name", "<u4"),
+        ("info", "u1"),
+        ("other", "u1"),
+        ("shndx", "<u2"),
+        ("value", "<u8"),
+        ("size", "<u8"),
+    ]
+)
 MOST_SECTIONS = 0xFF00  # SHN_LORESERVE
 LARGEST_SECTION = 1 << 28  # bytes that a compressed section may say it has
 
@@ -204,6 +216,12 @@ def _build_id_in(notes: bytes) -> bytes | None:
             return notes[at : at + min(size + 3 & ~3, BUILD_ID_SIZE)] or None
         at += size + 3 & ~3
     return None
+
+
+def cut(names: bytes, at: int) -> bytes:
+    """The zero-terminated string at an offset."""
+    end = names.find(b"\0", at)
+    return names[at : end if end >= 0 else len(names)]
 
 
 def _inflate(data: bytes, size: int) -> bytes:
