@@ -565,7 +565,9 @@ class LineTable:
         return found, at
 
     def _execute(self, data, at, end, shortest, base, width, opcode_base, operands) -> None:
-        address, file, line = 0, 1, 1
+        # DWARF 5 says that it is 1 in any version; bfd, and so addr2line and perf, begin with 0.
+        begin = 0 if self.version >= 5 else 1
+        address, file, line = 0, begin, 1
         rows: list[tuple[int, int, int]] = []
         total = 0
         advance = (255 - opcode_base) // width * shortest if width else 0
@@ -585,7 +587,7 @@ class LineTable:
                 if kind == 1:
                     rows.append((address, 0, -1))
                     self._sequences.append(rows)
-                    rows, address, file, line = [], 0, 1, 1
+                    rows, address, file, line = [], 0, begin, 1
                 elif kind == 2:
                     address = number(data, at + 1, min(size - 1, 8))
                 elif kind == 3:

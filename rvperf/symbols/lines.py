@@ -71,12 +71,8 @@ class Nearest:
 
     def at(self, address: int) -> tuple[str, str | None] | None:
         """The name (demangled) and the source file of the function symbol."""
-        for low, high, place in self._sections:
-            if low <= address < high:
-                break
-        else:
-            return None
-        starts, rows = self._symbols.get(place, ([], []))
+        inside = [index for low, high, index in self._sections if low <= address < high]
+        starts, rows = self._symbols.get(inside[0], ([], [])) if inside else ([], [])
         last = bisect_right(starts, address)
         if not last:
             return None
