@@ -32,18 +32,13 @@ MOST_UNPACKED = 2 << 30
 
 class PerfDataError(Exception):
     """A file that can't be read as perf.data. `message` is one line for the user, `status` the
-<<<<<<< HEAD
-    exit status that perf ends with: its errno as a byte, negative."""
-=======
     exit status that perf ends with."""
 
     status = 255
->>>>>>> perfdata
 
-    def __init__(self, message: str, errno: int = 22):
+    def __init__(self, message: str):
         super().__init__(message)
         self.message = message
-        self.status = 256 - errno
 
 
 class Event(Record, mutable=True):
@@ -166,11 +161,7 @@ class Reader:
                 else ""
             )
             message = f"failed to open {self.path}: {error.strerror}{hint}"
-<<<<<<< HEAD
-            raise PerfDataError(message, error.errno or 5) from error
-=======
             raise PerfDataError(message) from error
->>>>>>> perfdata
 
     # --- file header
 

@@ -355,11 +355,6 @@ class Profile:
         number = np.full(len(start), NOWHERE, np.int64)
         has = np.flatnonzero(length >= 0)
         add = raw.setdefault
-<<<<<<< HEAD
-        number[has] = [
-            add(bytes(data[begin:end]), len(raw)) for begin, end in zip(begins, ends, strict=True)
-        ]
-=======
         for at in range(0, len(has), 1 << 16):
             part = has[at : at + (1 << 16)]
             begins, ends = start[part] << 3, (start[part] + length[part]) << 3
@@ -367,7 +362,6 @@ class Profile:
                 add(bytes(data[begin:end]), len(raw))
                 for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
             ]
->>>>>>> perfdata
         words = np.frombuffer(b"".join(raw), "<u8")
         sizes = np.array([len(chain) >> 3 for chain in raw], np.int64)
         self._raw_start = np.concatenate(([0], np.cumsum(sizes)))
