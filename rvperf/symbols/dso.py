@@ -39,6 +39,7 @@ from rvperf.symbols.table import (
 
 if TYPE_CHECKING:
     from rvperf.symbols.lines import Line
+    from rvperf.symbols.unwind import Cfi
 
 KINDS = ("user", "kernel", "guest-kernel")
 SHN_ABS = 0xFFF1
@@ -254,6 +255,16 @@ class Dso:
         if self.elf is None or address < 0 or size < 0:
             return b""
         return bytes(self.elf.data[address : address + size])
+
+    @functools.cached_property
+    def cfi(self) -> Cfi:
+        """How to unwind the stack from this file's code, by `virtual_address`."""
+        from rvperf.symbols.unwind import Cfi
+
+        if self.identity:
+            return Cfi()
+        debug = self._files[0]
+        return Cfi(self.elf, debug if debug is not self.elf else None)
 
     # Source.
 
