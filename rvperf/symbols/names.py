@@ -6,8 +6,8 @@ from bisect import bisect_right
 
 import numpy as np
 
-from rvperf.symbols.elf import SHN_ABS, SYM, Elf, cut
-from rvperf.symbols.table import STB_LOCAL, STT_FILE, STT_FUNC, STT_OBJECT, STT_SECTION
+from rvperf.symbols.elf import SYM, Elf, cut
+from rvperf.symbols.table import STB_GLOBAL, STT_FILE, STT_FUNC, STT_OBJECT, STT_SECTION
 
 PLT_HEADER, PLT_ENTRY = 32, 16
 VERSION_HIDDEN = 0x8000
@@ -35,34 +35,30 @@ class Names:
         wanted &= (kind != STT_FILE) & (kind != STT_SECTION)
         rows = []
         for at in np.flatnonzero(wanted).tolist():
-            name, of = cut(strings, int(syms["name"][at])), int(syms["shndx"][at])
+            name = cut(strings, int(syms["name"][at]))
             address = int(syms["value"][at])
             if name == b"__global_pointer$":
                 self.gp = address
             if not name or name.startswith((b"$x", b"$d")):
                 continue
-            if versions:
-                name += versions(at, of)
-            if of == SHN_ABS:
-                continue
+            version = versions(at) if versions else b""
             rows.append(
                 (
                     address,
                     kind[at] != STT_FUNC,
                     kind[at] != STT_OBJECT,
-                    syms["info"][at] >> 4 == STB_LOCAL,
+                    syms["info"][at] >> 4 != STB_GLOBAL,
                     name.startswith(b"."),
                     name,
+                    version,
                 )
             )
-        rows += [(at, False, False, True, False, name) for at, name in _plt(elf)]
-        # Of several at one address functions come first, then the last one by name.
-        rows.sort(key=lambda row: row[-1], reverse=True)
-        rows.sort(key=lambda row: row[:-1])
+        rows += [(at, False, True, True, False, name, b"") for at, name in _plt(elf)]
+        rows.sort()  # of several at one address functions come first, then what is global
         for row in rows:
             if not self._addresses or self._addresses[-1] != row[0]:
                 self._addresses.append(row[0])
-                self._names.append(row[-1])
+                self._names.append(row[-2] + row[-1])
 
     def __bool__(self):
         return bool(self._addresses)
@@ -97,7 +93,7 @@ def _plt(elf: Elf) -> list[tuple[int, bytes]]:
 
 
 def _versions(elf: Elf):
-    """A function from a dynamic symbol's index and section to its `@VERSION` or `@@VERSION`."""
+    """A function from a dynamic symbol's index to its `@VERSION` or `@@VERSION`."""
     section, definitions = elf.section(b".gnu.version"), elf.section(b".gnu.version_d")
     if section is None or definitions is None:
         return None
@@ -117,7 +113,7 @@ def _versions(elf: Elf):
             break
         at += step
 
-    def suffix(index: int, of: int) -> bytes:
+    def suffix(index: int) -> bytes:
         if index >= len(table):
             return b""
         version = int(table[index])
