@@ -373,26 +373,16 @@ def bitmask(data: bytes) -> str:
 
 
 class Cast(Node):
-    """(type)expression."""
+    """(type)expression. Narrow types cut, none extends a sign."""
 
     def __init__(self, kind: str, value: Node):
-        self.kind, self.value = kind, value
-        words = kind.replace("__", "").split()
-        self.size = 8
-        for word in words:
-            self.size = min(self.size, WIDTHS.get(word, 8))
-        self.pointer = "*" in kind
-        self.width = self.size
-        # libtraceevent knows these by name, and nothing of others
-        self.signed = kind in ("char", "short", "int", "s8", "s16", "s32", "s64")
+        self.value = value
+        self.pointer = kind.endswith("*")
+        self.width = WIDTHS.get(kind.removesuffix("*").strip().removeprefix("unsigned "), 8)
 
     def number(self, data):
         value = self.value.number(data)
-        if self.pointer or self.size == 8:
-            return value
-        if self.signed:
-            return wrapped(value, self.size) & MASK
-        return value & (1 << 8 * self.size) - 1
+        return value if self.pointer else value & (1 << 8 * self.width) - 1
 
     def text(self, data, shape=""):
         return self.value.text(data, shape) if self.pointer else ""

@@ -41,7 +41,7 @@ def level(src: int) -> str:
     number, remote, hops = bits(src, 33, 4), bits(src, 37, 1), bits(src, 43, 3)
     shown = "Remote " if remote else ""
     if hops:
-        shown += f"{HOPS[hops] if hops < len(HOPS) else '?'} "
+        shown += f"{HOPS[hops] if hops < len(HOPS) else '(null)'} "
         levels = []
     else:
         levels = named(value & ~(HIT | MISS), LEVELS)

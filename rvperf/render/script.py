@@ -78,7 +78,7 @@ class Script:
         self.profile, self.fields, self.style = profile, fields, style
         self.chosen = np.arange(len(profile)) if chosen is None else np.asarray(chosen)
         self.names = Names(profile, style)
-        self.width = max((len(event.name) for event in profile.events), default=0)
+        self.width = max((length(event.name) for event in profile.events), default=0)
         self._decoded = (-1, None)
         self._clock = Clock(style)
         self._longest = 0
@@ -131,8 +131,8 @@ class Script:
             periods = self._column("period")
             plan.append(lambda i: f"{periods[i]:10d} ")
         if "event" in shown:
-            name = f"{event.name:>{self.width}}: "
-            plan.append(lambda i: name)
+            title = f"{right(event.name, self.width)}: "
+            plan.append(lambda i: title)
         if self.fields.flags:
             plan.append(lambda i: f"  {'':<21} ")
         if "trace" in shown and kind & SAMPLE.RAW:
@@ -142,9 +142,8 @@ class Script:
         if "data_src" in shown:
             plan.append(self._data_src)
         if "weight" in shown:
-            whole = not kind & SAMPLE.WEIGHT_STRUCT
-            mask = (1 << 64) - 1 if whole else (1 << 32) - 1
-            plan.append(self._of_sample(lambda s: f"{s.weight & mask:16d}"))
+            bits = 32 if kind & SAMPLE.WEIGHT_STRUCT else 64
+            plan.append(self._of_sample(lambda s: f"{s.weight & (1 << bits) - 1:16d}"))
         if "ins_lat" in shown:
             plan.append(self._of_sample(lambda s: f"{s.weight >> 32 & 0xFFFF:16d}"))
         if "ip" in shown:
@@ -187,12 +186,7 @@ class Script:
         pids, tids, cpus, times, modes = map(self._column, ("pid", "tid", "cpu", "time", "cpumode"))
         chained = "ip" in shown and bool(kind & SAMPLE.CALLCHAIN) and style.callchains
         comm_of, comms = self._column("comm"), self.profile.comms
-        if style.latency:
-            comms = [f"{comm:>8.8} " for comm in comms]
-        elif chained:
-            comms = [f"{comm} " for comm in comms]
-        else:
-            comms = [f"{comm:>16} " for comm in comms]
+        comms = [self._comm(comm, chained) for comm in comms]
         parts = []
         if "comm" in shown:
             parts.append(lambda i: comms[comm_of[i]])
@@ -214,6 +208,11 @@ class Script:
         if len(parts) == 1:
             return parts[0]
         return lambda i: "".join([part(i) for part in parts])
+
+    def _comm(self, comm: str, chained) -> str:
+        if self.style.latency:
+            return f"{right(comm[:8], 8)} "
+        return f"{comm} " if chained else f"{right(comm, 16)} "
 
     # --- tracepoints, data
 
@@ -585,10 +584,7 @@ class Script:
         if "comm" in shown:
             comm = NOBODY if comm is None else comm
             chained = "ip" in shown and kind & SAMPLE.CALLCHAIN and self.style.callchains
-            if self.style.latency:
-                text += f"{comm:>8.8} "
-            else:
-                text += f"{comm} " if chained else f"{comm:>16} "
+            text += self._comm(comm, chained)
         if shown >= {"pid", "tid"}:
             text += f"{pid:5d}/{tid:<5d} "
         elif shown & {"pid", "tid"}:
@@ -716,6 +712,15 @@ class Names:
         return (lines[0].file, lines[0].line, source[0]) if source else None
 
 
+def length(text: str) -> int:
+    """Bytes of a text, which is what perf aligns by."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
+
+
+def right(text: str, width: int) -> str:
+    return " " * (width - length(text)) + text
+
+
 def misc(value: int, kind: int = records.SAMPLE_RECORD) -> str:
     """The field misc: letters for the mode, and for what else the record's misc has."""
     shown = ""
@@ -779,7 +784,7 @@ def bpf_output(sample: Sample) -> str:
         out.append("   " * (8 - len(piece)) + "  ")
         out.append("".join(chr(b) if 32 <= b < 127 else "." for b in piece))
         out.append(" " * (8 - len(piece)) + "\n")
-    shown = data.rstrip(b"\0")
-    if shown and all(32 <= byte < 127 or 9 <= byte <= 13 for byte in shown):
+    shown, nul, rest = data.partition(b"\0")
+    if nul and not rest.strip(b"\0") and all(32 <= byte < 127 for byte in shown):
         out.append(f'{"BPF string:":>17} "{shown.decode()}"\n')
     return "".join(out)
