@@ -12,6 +12,7 @@ PROGRAM = "rvperf"
 
 # Name: its module here, and what the list of commands says of it (perf's own words).
 COMMANDS = {
+    "annotate": "Read perf.data (created by perf record) and display annotated code",
     "buildid-list": "List the buildids in a perf.data file",
     "evlist": "List the event names in a perf.data file",
     "list": "List all symbolic event types",
