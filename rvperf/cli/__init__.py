@@ -16,6 +16,7 @@ COMMANDS = {
     "buildid-list": "List the buildids in a perf.data file",
     "evlist": "List the event names in a perf.data file",
     "list": "List all symbolic event types",
+    "record": "Run a command and record its profile into perf.data",
     "script": "Read perf.data (created by perf record) and display trace output",
     "stat": "Run a command and gather performance counter statistics",
 }

@@ -129,9 +129,10 @@ class Profile:
     -1 if none), `dso` (into `dsos`, -1), `address` (in the dso; the ip where there is no map),
     `chain` (for `frames`; -1 if there is no callchain).
 
-    `unwinder` (see profile/unwinding.py) appends callers to the callchains of samples that have
-    registers and stack for that. `symbols` is a rvperf.symbols.Symbols or None. With `guest`, guest modes have threads and maps
-    of their own, and without they are the host's, as for perf without --guest.
+    `symbols` is a rvperf.symbols.Symbols or None. With `guest`, guest modes have threads and maps
+    of their own, and without they are the host's, as for perf without --guest. `unwinder` (see
+    profile/unwinding.py) appends callers to the callchains of samples that have registers and a
+    piece of the stack for that.
     """
 
     def __init__(self, reader: Reader, symbols=None, guest: bool = False, unwinder=None):
@@ -377,7 +378,7 @@ class Profile:
                 for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
             ]
         if self.unwinder is not None:
-            for index in self.unwound.tolist():
+            for index in self.unwound[length[self.unwound] >= 0].tolist():
                 begin, end = int(start[index]) << 3, int(start[index] + length[index]) << 3
                 frames = self.unwinder(self, index)
                 user = array("Q", (records.CONTEXT_USER, *frames)).tobytes() if frames else b""

@@ -184,8 +184,7 @@ def listing(dso: Dso, symbol, source: bool = True):
     section = section_at(code, start)
     yield counter.text(f"Disassembly of section {section}:")
     yield counter.text("")
-    name = code.name_at(symbol.start) if hasattr(code, "name_at") else symbol.name
-    yield counter.text(f"{start:016x} <{name or symbol.name}>:")
+    yield counter.text(f"{start:016x} <{code.name_at(start) or symbol.name}>:")
     function = file = None
     line = last_line = 0
     printed: dict[str, list[int]] = {}  # by file: the last line shown, the last but skipped

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rvperf.symbols import search
-from rvperf.symbols.demangle import demangle
+from rvperf.symbols.demangle import demangle, undemangled
 from rvperf.symbols.elf import (
     BUILD_ID_SIZE,
     PT_LOAD,
@@ -41,6 +41,7 @@ from rvperf.symbols.table import (
 if TYPE_CHECKING:
     from rvperf.symbols.disassembly import Line as Instruction
     from rvperf.symbols.lines import Line
+    from rvperf.symbols.names import Names
     from rvperf.symbols.unwind import Cfi
 
 KINDS = ("user", "kernel", "guest-kernel")
@@ -62,8 +63,17 @@ class Dso:
     and `why` says why it has none.
     """
 
-    def __init__(self, path, build_id=None, kind="user", *, symfs=None, buildid_dir=None,
-                 kallsyms=None):  # fmt: skip
+    def __init__(
+        self,
+        path,
+        build_id=None,
+        kind="user",
+        *,
+        symfs=None,
+        buildid_dir=None,
+        kallsyms=None,
+        demangled=True,
+    ):
         if kind not in KINDS:
             raise ValueError(f"{kind!r} is not one of {', '.join(KINDS)}")
         self.path: str = path
@@ -71,10 +81,12 @@ class Dso:
         self.wanted: bytes | None = build_id
         self.symfs = symfs
         self.buildid_dir = buildid_dir
+        self.demangled = demangled
         self._kallsyms = kallsyms
         self.identity = kind != "user" or path.startswith(search.NO_FILE)
         self._tried: list[tuple[str, str]] = []
-        self._names = None
+        self._opened: dict[str, Elf | None] = {}
+        self._sources: dict[str, list[str] | None] = {}
 
     def __repr__(self):
         return f"<Dso {self.path}>"
@@ -89,14 +101,15 @@ class Dso:
         elf = self._open(search.under(self.symfs, self.path))
         return elf.build_id if elf else None
 
-    @functools.cache  # noqa: B019 (as long-lived as the DSO)
     def _open(self, path: str) -> Elf | None:
-        try:
-            return Elf.open(path)
-        except ElfError as error:
-            if os.path.lexists(path):
-                self._tried.append((path, str(error)))
-            return None
+        if path not in self._opened:
+            self._opened[path] = None
+            try:
+                self._opened[path] = Elf.open(path)
+            except ElfError as error:
+                if os.path.lexists(path):
+                    self._tried.append((path, str(error)))
+        return self._opened[path]
 
     def _accepted(self, path: str) -> Elf | None:
         """A file, if its build-id is right."""
@@ -155,7 +168,8 @@ class Dso:
     @functools.cached_property
     def table(self) -> Table:
         """The symbols by address."""
-        table = Table(demangle)
+        is_elf = not self.identity and not self.path.startswith("/tmp/perf-")
+        table = Table(demangle if is_elf and self.demangled else undemangled)
         if self.kind != "user":
             text = self._kallsyms_text()
             if text:
@@ -272,15 +286,27 @@ class Dso:
     def disassemble(self, start: int, end: int) -> list[Instruction]:
         """The code from `start` to `end`, as objdump prints it; the lines have its addresses."""
         from rvperf.symbols.disassembly import disassemble
-        from rvperf.symbols.names import Names
 
         code = self.code(start, min(end - start, LARGEST_CODE))
         if not code:
             return []
-        if self._names is None:
-            self._names = Names(self._files[0] or self.elf)
-        name = self._names.at if self._names else None
-        return list(disassemble(code, self.virtual_address(start), name, self._names.gp))
+        name = self.name_at if self.names else None
+        return list(disassemble(code, self.virtual_address(start), name, self.names.gp))
+
+    @functools.cached_property
+    def names(self) -> Names:
+        """What objdump calls virtual addresses."""
+        from rvperf.symbols.names import Names
+
+        return Names(self._files[0] or self.elf)
+
+    def name_at(self, vaddr: int) -> str | None:
+        """`symbol+0x12`, as objdump -C has it."""
+        name = self.names.at(vaddr)
+        if name is None or not self.demangled or not name.startswith("_"):
+            return name
+        name, plus, offset = name.partition("+")
+        return demangle(name.encode("utf-8", "surrogateescape")) + plus + offset
 
     # Source.
 
@@ -315,8 +341,12 @@ class Dso:
         text = self._source(file)
         return None if text is None else text[max(first, 1) - 1 : max(last, 0)]
 
-    @functools.cache  # noqa: B019 (as long-lived as the DSO)
     def _source(self, file: str) -> list[str] | None:
+        if file not in self._sources:
+            self._sources[file] = self._read_source(file)
+        return self._sources[file]
+
+    def _read_source(self, file: str) -> list[str] | None:
         for path in dict.fromkeys((search.under(self.symfs, file), file)):
             try:
                 if os.path.isfile(path) and os.path.getsize(path) <= LARGEST_SOURCE:
@@ -362,7 +392,7 @@ def load(table: Table, symbols: Elf, runtime: Elf) -> None:
             if len(rows):
                 table.add(rows)
                 table.mend()
-    plt = plt_rows(runtime)
+    plt = plt_rows(runtime, table.demangle)
     if len(table) and len(plt):
         table.add(plt)
 
@@ -416,7 +446,7 @@ def elf_rows(symbols: Elf, runtime: Elf, section) -> Rows:
     return Rows(start, start + size, binding[kept], kind[kept], found)
 
 
-def plt_rows(elf: Elf) -> Rows:
+def plt_rows(elf: Elf, demangle) -> Rows:
     """NAME@plt for the entries of .plt.
 
     perf 6.1 takes the size of an entry for the size of the header, too. On RISC-V, where the header
