@@ -49,7 +49,7 @@ OPTIONS = (
 
 def run(words: list[str]) -> int:
     try:
-        options, rest = parse(OPTIONS, words)
+        options, rest = parse_all(words)
         if len(rest) > 1:
             raise Usage("", None)
         if rest:
@@ -60,6 +60,18 @@ def run(words: list[str]) -> int:
         tell(mistake.message + usage(SYNOPSIS, OPTIONS, mistake.about))
         return mistake.status
     return show(options)
+
+
+def parse_all(words: list[str]) -> tuple[dict[str, object], list[str]]:
+    """Options may stand behind the symbol, too."""
+    options, rest = parse(OPTIONS, words)
+    symbols = []
+    while rest:
+        symbols.append(rest[0])
+        more, rest = parse(OPTIONS, rest[1:])
+        defaults, _ = parse(OPTIONS, [])
+        options.update((k, v) for k, v in more.items() if v != defaults[k])
+    return options, symbols
 
 
 def percent_type(text: str | None) -> str:
@@ -112,8 +124,12 @@ def show(options) -> int:
     if not len(chosen):
         tell(f"Error:\nThe {reader.path} data has no samples!\n")
         return 0
-    for events, forced in groups(reader.events, options["group"]):
+    shown = [
         of_events(profile, events, forced, chosen, options)
+        for events, forced in groups(reader.events, options["group"])
+    ]
+    if options["symbol"] and not any(shown):
+        tell(f"Error:\nThe {reader.path} data has no samples!\n")
     return 0
 
 
@@ -127,7 +143,8 @@ def groups(events, together: bool):
             yield tuple(events[event.index : event.index + event.members]), False
 
 
-def of_events(profile, events, forced: bool, chosen, options) -> None:
+def of_events(profile, events, forced: bool, chosen, options) -> bool:
+    """Show some events' symbols; whether there are any."""
     from rvperf.render import annotate
     from rvperf.render.annotate import AnnotateError, Look
 
@@ -158,6 +175,7 @@ def of_events(profile, events, forced: bool, chosen, options) -> None:
             tell(f"Error:\nCouldn't annotate {spot.symbol.name}:\n{error}\n")
             continue
         say(annotate.text(found, look, forced))
+    return bool(spots)
 
 
 def manual() -> str:

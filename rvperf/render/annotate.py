@@ -23,6 +23,7 @@ from isa.record import Record
 from rvperf.perfdata.reader import Event
 from rvperf.profile.machine import Dso
 from rvperf.profile.samples import Profile
+from rvperf.symbols.demangle import demangle_in_full
 
 PERCENTS = {
     "local-period": "local period", "global-period": "global period", "local-hits": "local hits",
@@ -193,12 +194,12 @@ def listing(dso: Dso, symbol, source: bool = True):
         places = code.lines(address)
         place = places[0] if places else None
         if place is not None:
-            if place.function and place.function != function:
-                function, last_line = place.function, -1
-                mark = "" if "(" in function or "::" in function else "()"
-                file, line = place.file, place.line
-                yield counter.text(f"{function}{mark}:", file, line)
             file, line = place.file, place.line
+            # objdump knows no function by the symbols for dynamic linking alone.
+            known = place.linkage and not (code.stripped and file is None)
+            if known and place.linkage != function:
+                function, last_line = place.linkage, -1
+                yield counter.text(f"{titled(function, code.demangled)}:", file, line)
             if line > 0 and line != last_line:
                 counter.at(f"{file or '???'}:{line}")
             if source and file and line > 0:
@@ -208,6 +209,16 @@ def listing(dso: Dso, symbol, source: bool = True):
         text = f"{instruction.address:x}:\t{instruction.text}".rstrip().expandtabs(8)
         _, _, text = text.partition(":")
         yield counter.text(text, file, line, instruction.address)
+
+
+def titled(linkage: bytes, demangled: bool) -> str:
+    """A function's name as objdump -l shows it."""
+    name = linkage.decode("utf-8", "surrogateescape")
+    if demangled:
+        full = demangle_in_full(linkage)
+        if full != name:
+            return full
+    return f"{name}()"
 
 
 def section_at(code, address: int) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rvperf.symbols import search
-from rvperf.symbols.demangle import demangle, undemangled
+from rvperf.symbols.demangle import demangle, demangle_in_full, undemangled
 from rvperf.symbols.elf import (
     BUILD_ID_SIZE,
     PT_LOAD,
@@ -306,7 +306,13 @@ class Dso:
         if name is None or not self.demangled or not name.startswith("_"):
             return name
         name, plus, offset = name.partition("+")
-        return demangle(name.encode("utf-8", "surrogateescape")) + plus + offset
+        return demangle_in_full(name.encode("utf-8", "surrogateescape")) + plus + offset
+
+    @property
+    def stripped(self) -> bool:
+        """Has it no symbols but those for dynamic linking?"""
+        elf = self._files[0]
+        return elf is None or elf.section(b".symtab") is None
 
     # Source.
 
