@@ -56,7 +56,10 @@ class Details(Record):
     """What a sample has besides where and when."""
 
     callchain: str | None = None
-    """"fp", "exact", "lbr" or "dwarf"; dwarf and lbr leave the user's part to who reads."""
+    """"fp", "exact", "lbr" or "dwarf". dwarf leaves the user's part to who reads; lbr has a frame
+    pointers' chain as well as branch records, as perf does."""
+    branch_depth: int = 0
+    """How many control transfers a sample has with it; 0 for none."""
     max_stack: int = MOST_STACK
     user_registers: bool = False
     user_stack: int = 0
@@ -65,6 +68,13 @@ class Details(Record):
     """Say what memory the sampled instruction accesses."""
     weights: bool = False
     """Say how many cycles it takes."""
+    kernel_chain: bool = True
+    user_chain: bool = True
+    """Which parts of call chains are wanted."""
+    counts_by_task: bool = False
+    """Tell at a task's end what each event has counted in it (inherit_stat)."""
+    switches: bool = False
+    """Tell when tasks are switched."""
     inherit: bool = True
     """Count in tasks that the first one makes, too."""
     enable_at: int = 0
@@ -135,15 +145,23 @@ class PerfEvents:
         """Called when a delay is over."""
         if not self.enabled:
             self._pause()
+        self.by_task = {}  # what each event has counted in a task that is not running
+        self.at_switch = [0] * len(self.open)
         self.own = self._let_engine_sample()
         self.left = {}  # of tasks that don't run: what each event has left until its next sample
 
     def _let_engine_sample(self) -> dict[int, Open]:
         """Events whose samples the engine can take by itself, by their source's place."""
         details, capture, found = self.details, self.hart.capture, {}
-        simple = details.callchain in (None, "fp") and not (
-            details.user_registers or details.user_stack or details.addresses or details.weights
+        python_only = (
+            details.user_registers
+            or details.user_stack
+            or details.addresses
+            or details.weights
+            or details.branch_depth
         )
+        followed = details.callchain in (None, "fp", "exact") and details.user_chain
+        simple = followed and not python_only
         for one in self.hardware:
             alone = sum(other.at == one.at for other in self.hardware) == 1
             plain = not one.spec.skid and one.spec.leader is None and not one.adjusts
@@ -151,7 +169,7 @@ class PerfEvents:
                 found[one.at] = one
         if found:
             periods = {SOURCES[at]: one.period for at, one in found.items()}
-            capture.configure(periods, details.callchain == "fp", details.max_stack - 1)
+            capture.configure(periods, details.callchain, details.max_stack - 1)
         return found
 
     def _drain(self) -> None:
@@ -338,8 +356,8 @@ class PerfEvents:
         ip = self.symbols.place(cost.symbol, place)
         sample = self._sample(one, ip, False, period, self.hart.cycles + later)
         sample.addr, sample.raw = addr, raw
-        chain = None
-        if self.details.callchain:
+        chain = [] if self.details.callchain else None
+        if self.details.callchain and self.details.kernel_chain:
             chain = [CONTEXT_KERNEL, ip, *map(self.symbols.call, cost.callers)]
         self._finish(sample, chain, [*self.hart.x[0:32], self.kernel.current.pc])
 
@@ -370,11 +388,13 @@ class PerfEvents:
     def _finish(self, sample, chain, registers) -> None:
         details = self.details
         excluded = self.open[sample.event].spec.event.exclude_user
-        if chain is not None and not (excluded and not sample.user):
+        if chain is not None and details.user_chain and not (excluded and not sample.user):
             chain += self._user_chain(registers, details.max_stack - len(chain))
         sample.callchain = chain
         if details.user_registers:
             sample.registers = [registers[PC], *registers[1:32]]
+        if details.branch_depth:
+            sample.branches = self._branches(registers is self.hart.before)
         if details.user_stack:
             sample.stack = self._copied_stack(registers[SP])
         if sample.user and (details.addresses or details.weights):
@@ -384,11 +404,19 @@ class PerfEvents:
     def _user_chain(self, registers, most: int) -> list[int]:
         """The user's part of a call chain, its marker first."""
         kind = self.details.callchain
-        if kind == "fp":
+        if kind in ("fp", "lbr"):
             return [CONTEXT_USER, *self._frames(registers, most - 1)]
         if kind == "exact":
-            return [CONTEXT_USER, registers[PC], *self.hart.call_stack(most - 2)]
+            before = registers is self.hart.before
+            return [CONTEXT_USER, registers[PC], *self.hart.call_stack(most - 2, before)]
         return []
+
+    def _branches(self, before: bool) -> list:
+        """What is in the branch records: transfers.Transfer, newest first; with lbr the calls that
+        have not returned, as (from, to)."""
+        if self.details.callchain == "lbr":
+            return self.hart.call_records(self.details.branch_depth, before)
+        return self.hart.branch_records()
 
     def _frames(self, registers, most: int) -> list[int]:
         """perf_callchain_user() of arch/riscv: the chain of frame pointers.
@@ -468,6 +496,11 @@ class PerfEvents:
 
     def switch(self, before, after) -> None:
         """Another task runs: each has its own countdowns."""
+        if self.details.switches:
+            self.sink.switch(before, True)
+            self.sink.switch(after, False)
+        if self.details.counts_by_task:
+            self._count_for(before)
         if self.details.all_tasks:
             return
         if not self.enabled:
@@ -480,6 +513,14 @@ class PerfEvents:
             return
         for at, (one, value) in enumerate(now):
             one.target = value + (left[at] if left else one.period)
+
+    def _count_for(self, task) -> list[int]:
+        """Put what has been counted since the last switch to a task's account."""
+        now = [self.value(one) for one in self.open]
+        spent = self.by_task.get(task, [0] * len(now))
+        found = [a + b - c for a, b, c in zip(spent, now, self.at_switch, strict=True)]
+        self.by_task[task], self.at_switch = found, now
+        return found
 
     def executed(self, task) -> None:
         """A new program begins in a task: exec."""
@@ -508,6 +549,12 @@ class PerfEvents:
     def exited(self, task) -> None:
         """A task has ended."""
         self.left.pop(task, None)
+        if self.details.counts_by_task:
+            running = task is self.kernel.current
+            spent = self._count_for(task) if running else self.by_task.get(task, ())
+            for one, count in zip(self.open, spent, strict=False):
+                self.sink.read(task, one.number, count)
+            self.by_task.pop(task, None)
         self.sink.exit(task)
 
     def renamed(self, task) -> None:
