@@ -31,7 +31,10 @@ MOST_UNPACKED = 2 << 30
 
 
 class PerfDataError(Exception):
-    """A file that can't be read as perf.data. `message` is one line for the user."""
+    """A file that can't be read as perf.data. `message` is one line for the user, `status` the
+    exit status that perf ends with."""
+
+    status = 255
 
     def __init__(self, message: str):
         super().__init__(message)
@@ -115,6 +118,8 @@ class Reader:
         self._order = None
         self._columns = None
         whole = self._contents()
+        if not len(whole):
+            raise PerfDataError(f"zero-sized data ({self.path}), nothing to do!")
         if len(whole) < 16:
             raise self._incompatible()
         magic, size = struct.unpack_from("<8sQ", whole)
@@ -135,7 +140,7 @@ class Reader:
         self._assign_events()
 
     def _incompatible(self) -> PerfDataError:
-        return PerfDataError(f"incompatible file format (rerun with -v to learn more): {self.path}")
+        return PerfDataError("incompatible file format (rerun with -v to learn more)")
 
     def _contents(self):
         """The whole file as a memoryview, mapped where that is possible."""
@@ -155,7 +160,8 @@ class Reader:
                 if isinstance(error, FileNotFoundError) and self.path == "perf.data"
                 else ""
             )
-            raise PerfDataError(f"failed to open {self.path}: {error.strerror}{hint}") from error
+            message = f"failed to open {self.path}: {error.strerror}{hint}"
+            raise PerfDataError(message) from error
 
     # --- file header
 
@@ -277,12 +283,36 @@ class Reader:
             if size < 8 or following > count:
                 break
             append(at << 3)
+            step = following - at
             at = following
+            if at + step < count and words[at] == head:
+                alike = self._alike(region, head, at, step, count)
+                if alike:
+                    offsets.frombytes(
+                        np.arange(at << 3, (at + alike * step) << 3, step << 3, "<u8").tobytes()
+                    )
+                    at += alike * step
         else:
             if count * 8 == len(region):
                 return offsets
         self.warnings.append(f"{self.path}: no whole record after {at * 8} bytes of data")
         return offsets
+
+    def _alike(self, region, head: int, at: int, step: int, count: int) -> int:
+        """How many records with this very header stand in a row from word `at` on."""
+        if head & 0xFFFFFFFF >= records.USER_TYPES:
+            return 0
+        words = np.frombuffer(region, "<u8", count)
+        total, look = 0, 16
+        while at + step <= count:
+            run = words[at : min(count - step + 1, at + look * step) : step]
+            other = np.flatnonzero(run != np.uint64(head))
+            if len(other):
+                return total + int(other[0])
+            total += len(run)
+            at += len(run) * step
+            look = min(look * 4, 1 << 16)
+        return total
 
     def _repacked(self, region) -> bytearray:
         """The records, decompressed, each padded to whole words."""
