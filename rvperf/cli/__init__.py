@@ -14,7 +14,9 @@ PROGRAM = "rvperf"
 COMMANDS = {
     "buildid-list": "List the buildids in a perf.data file",
     "evlist": "List the event names in a perf.data file",
+    "diff": "Read perf.data files and display the differential profile",
     "list": "List all symbolic event types",
+    "report": "Read perf.data (created by perf record) and display the profile",
     "stat": "Run a command and gather performance counter statistics",
 }
 BUILT_IN = {

@@ -32,6 +32,8 @@ class Option(Record):
     """What the usage calls its argument; empty if it takes none."""
     default: object = None
     convert: Callable[[str], object] | None = None
+    otherwise: str | None = None
+    """For an option whose value may be missing: the value then. --no- makes such an option None."""
 
     @property
     def key(self) -> str:
@@ -82,6 +84,8 @@ def switches(options, letters, rest, values) -> None:
             raise Usage(f"  Error: unknown switch `{letter}'\n\n", None)
         named = f"switch `{letter}'"
         if option.value and option.kind != "missing":
+            if option.otherwise is not None and not letters and lacks_value(rest):
+                letters = option.otherwise
             if not letters and not rest:
                 raise Usage(f" Error: {named} requires a value\n", (option.long,))
             value = letters or rest.pop(0)
@@ -104,11 +108,18 @@ def long_option(options, word, rest, values) -> None:
     elif not option.value:
         set_value(option, named, None, values, on)
     elif not on:
-        values[option.key] = option.default
+        values[option.key] = None if option.otherwise is not None else option.default
+    elif not equals and option.otherwise is not None and lacks_value(rest):
+        set_value(option, named, option.otherwise, values)
     elif not equals and not rest:
         raise Usage(f" Error: {named} requires a value\n", (option.long,))
     else:
         set_value(option, named, attached if equals else rest.pop(0), values)
+
+
+def lacks_value(rest: list[str]) -> bool:
+    """Whether the next word can't be the value of an option that does without one."""
+    return not rest or rest[0].startswith("-")
 
 
 def find(options, name) -> tuple[Option, bool]:

@@ -125,12 +125,12 @@ def srcline_of(map_: Map | None, address: int, symbol, view) -> str:
     if map_ is None:
         return "??:0"
     symbols = map_.dso.symbols
-    if symbols is not None:
+    if symbols is not None and not map_.dso.name.startswith(("[", "/tmp/perf-")):
         found = symbols.lines(address)
-        if found and found[0].file and (found[0].line or found[0].file != "??"):
-            line = found[-1] if len(found) > 1 else found[0]
-            name = line.file if view.full_path else line.file.rsplit("/", 1)[-1]
-            return f"{disguise(name)}:{line.line}"
+        if found:
+            file = found[0].file or "??"
+            name = file if view.full_path else file.rsplit("/", 1)[-1]
+            return f"{disguise(name)}:{found[0].line}"
     if symbol is not None:
         return f"{name_of(symbol)}+{address - symbol.start}"
     found = symbols.objdump_address(address) if symbols is not None else address
@@ -147,7 +147,9 @@ def srcfile_of(map_: Map | None, address: int, view) -> str:
 
 def trace_of(entry: Entry) -> str:
     """What a tracepoint says, as its print fmt has it."""
-    formatter = entry.event[1]
+    event, formatter = entry.event
+    if event.attr.type != 2:
+        return "N/A"
     if entry.raw is None or formatter is None:
         return ""
     return disguise(formatter(entry.raw))
@@ -203,6 +205,7 @@ class Hists:
                 entry.period = entry.count = entry.acc = entry.acc_count = 0
                 entry.period_sys = entry.period_us = 0
                 entry.period_guest_sys = entry.period_guest_us = 0
+                entry.depth = 0
                 entry.tree = Tree() if pair.tree is not None else None
                 self.found[key] = entry
             entry.pairs[member.event.index] = pair
@@ -382,6 +385,9 @@ class Filler:
             from rvperf.profile.sortkeys import DEFAULT_PARENT
 
             self.parent_pattern = re.compile(view.parent or DEFAULT_PARENT)
+        self.odd = bool(
+            columns.needs & {"time", "weight", "transaction", "code_page_size"}
+        ) or any(column.name == "socket" for column in columns.sorts)
         self.callees = re.compile(view.ignore_callees) if view.ignore_callees else None
         combined = 0
         for event in profile.events:
@@ -497,7 +503,9 @@ class Filler:
                 if number >= 0:
                     chain, parent, root = self.chains.places(number)
                     if root is not None:
-                        template.map, template.symbol, template.ip = root.map, root.symbol, root.ip
+                        template.map, template.symbol = root.map, root.symbol
+                        template.ip = self.chains.addresses[root.index]
+                        template.level, template.cpumode = root.level, root.cpumode
             template.parent = parent
             if view.exclude_other and parent is None:
                 template.filtered |= FILTER_PARENT
@@ -603,7 +611,7 @@ class Filler:
 
     # --- adding
 
-    def add(self, entry, chain, count, period, cumulative, has_chain) -> None:
+    def add(self, entry, chain, count, period, cumulative, has_chain) -> Entry:
         """Count a kind of samples, for itself and, if asked, for its callers."""
         view = self.view
         hists = self.hists[entry.event[0].index]
@@ -635,16 +643,16 @@ class Filler:
             if has_chain and chain:
                 found.tree.add(chain, period, count)
                 found.depth = max(found.depth, len(chain))
-        if not cumulative:
-            return
-        found.acc += period
-        found.acc_count += count
-        if chain:
+        if cumulative:
+            found.acc += period
+            found.acc_count += count
             self.add_callers(hists, entry, key, chain, count, period)
+        return found
 
     def add_callers(self, hists, entry, key, chain, count, period) -> None:
         view = self.view
         seen = {key}
+        odd = self.odd
         level, mode = entry.level, entry.cpumode
         for at, place in enumerate(chain):
             if place.symbol is None and view.hide_unresolved:
@@ -660,7 +668,16 @@ class Filler:
             caller.transaction, caller.code_page_size = entry.transaction, entry.code_page_size
             caller.raw, caller.parent = entry.raw, entry.parent
             key = hists.key(caller)
-            if key in seen:
+            if odd:  # perf looks for a frame's own like as if these were 0
+                caller.time = caller.socket = caller.weight = caller.ins_lat = 0
+                caller.transaction = caller.code_page_size = 0
+                if hists.key(caller) in seen:
+                    continue
+                caller.time, caller.socket = entry.time, entry.socket
+                caller.weight, caller.ins_lat = entry.weight, entry.ins_lat
+                caller.transaction = entry.transaction
+                caller.code_page_size = entry.code_page_size
+            elif key in seen:
                 continue
             seen.add(key)
             found = hists.found.get(key)
@@ -720,8 +737,10 @@ class Filler:
             entry.branch = BranchInfo(ends[0], ends[1], flags)
             entry.map, entry.symbol, entry.ip = ends[1].map, ends[1].symbol, ends[1].raw
             entry.weight = weight
-            self.count_kind(flags, source, target, count)
-            self.add(entry, (), count, count, False, False)
+            found = self.add(entry, (), count, count, False, False)
+            # perf looks at the entry's first branch, whichever it counts.
+            first = found.branch
+            self.count_kind(first.flags, first.origin.raw, first.to.raw, count)
 
     def count_kind(self, flags: int, source: int, target: int, count: int) -> None:
         """Statistics of branch types (branch_type_count of util/branch.c)."""
@@ -759,6 +778,7 @@ class Chains:
         else:
             first, self.place_of = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._places: list[Place] = []
+        self.addresses = addresses[first].tolist()
         known: dict[tuple, Place] = {}
         for number, at in enumerate(first.tolist()):
             self._places.append(self.place(known, number, at, maps, ips, addresses, symbols, modes))
@@ -792,16 +812,16 @@ class Chains:
             symbol = map_.dso.symbols.symbol_at(int(symbols[at]))
         ip, mode = int(ips[at]), int(modes[at])
         dso = map_.dso.index if map_ is not None else -1
-        if view.chain_key == "function" and symbol is not None:
-            order = (dso, symbol.start)
+        if view.chain_key != "address" and symbol is not None:
+            order = (1, dso, symbol.start, "")
         else:
-            order = (dso, ip)
-        same = (order, symbol is None, view.chain_key)
+            order = (1, dso, ip, "")
+        same = (order, symbol is None)
         line = ""
         if view.chain_key != "function" and map_ is not None:
             line = chain_line(map_, int(addresses[at]), symbol, view)
             if view.chain_key == "srcline" and line:
-                same, order = line, line.encode("latin-1")
+                same, order = line, (0, 0, 0, line)
         first = known.setdefault(same, None)
         place = Place(number, map_, symbol, ip, self.filler.level(mode), mode, order, line)
         if first is None:

@@ -81,6 +81,11 @@ class View(Record, mutable=True):
     raw_trace: bool = False
     widths: tuple[int, ...] = ()
     socket: int = -1
+    ordered: bool = False
+    """The order of callchains was asked for."""
+    chains_asked: bool = False
+    has_dso: bool = False
+    """The dso is a key: symbols need not compare it."""
 
 
 def disguise(text: str) -> str:

@@ -12,6 +12,8 @@ TIPS = (
     "Exact shares beside the sampled ones: rvperf record --truth, then rvperf report --truth",
 )
 ELIDED = (("symbol", "symbols", "symbol"), ("dso", "dsos", "dso"), ("comm", "comms", "comm"))
+COLOURS = (24 + 4) * 8
+"""Bytes that perf has room for so that it might colour the numbers."""
 MARGIN = " " * 12
 
 
@@ -62,7 +64,7 @@ def summary(hists: Hists, view: View, slices: str | None = None, sort: str = "")
         samples = sum(one.samples for one in parts)
         period = sum(one.period for one in parts)
     name = disguise(group_name(hists) if hists.group else hists.event.name)
-    plural = "s" if hists.members > 1 else ""
+    plural = "s" if hists.event.members > 1 else ""
     out = f"# Samples: {scaled(samples)} of event{plural} '{name}'"
     if slices:
         out += f" (time slices: {slices})"
@@ -87,6 +89,8 @@ class Table:
         self.room = sum(widths) + 2 * (len(widths) - 1) + 3
         if self.view.verbose > 0 and "symbol" in hists.columns.has:
             self.room += 3 + 16
+        if not self.view.separator:
+            self.room += COLOURS
 
     def headers(self) -> str:
         separator = self.view.separator or "  "
