@@ -168,7 +168,7 @@ def mutant(seed: int) -> bytes:
 def run_mutants(first: int, count: int) -> None:
     """Run mutants in this process, each one's seed on stdout before it starts."""
     from rvperf.events import DEFAULT, parse_events
-    from rvperf.session import SessionError, StatRequest, stat
+    from rvperf.session import SessionError, StatRequest, Workload, stat
 
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_SIZE, FILE_SIZE))
@@ -179,9 +179,8 @@ def run_mutants(first: int, count: int) -> None:
         signal.alarm(SECONDS)
         Path("it").write_bytes(mutant(seed))
         Path("it").chmod(0o755)
-        request = StatRequest(
+        workload = Workload(
             argv=("./it", "a", "b"),
-            events=parse_events(DEFAULT),
             sysroot=None,
             allow_write=(),
             env={"A": "b"},
@@ -189,7 +188,7 @@ def run_mutants(first: int, count: int) -> None:
             descriptors=(nowhere, nowhere, nowhere),
         )
         try:
-            result = stat(request)
+            result = stat(StatRequest(workload, parse_events(DEFAULT)))
         except SessionError as error:
             assert error.exit_code == 255 and error.message.startswith("Workload failed: ")
         else:

@@ -13,9 +13,10 @@ PROGRAM = "rvperf"
 # Name: its module here, and what the list of commands says of it (perf's own words).
 COMMANDS = {
     "buildid-list": "List the buildids in a perf.data file",
-    "evlist": "List the event names in a perf.data file",
     "diff": "Read perf.data files and display the differential profile",
+    "evlist": "List the event names in a perf.data file",
     "list": "List all symbolic event types",
+    "record": "Run a command and record its profile into perf.data",
     "report": "Read perf.data (created by perf record) and display the profile",
     "stat": "Run a command and gather performance counter statistics",
 }

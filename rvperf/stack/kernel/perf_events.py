@@ -15,6 +15,7 @@ from isa.record import Record
 from rvperf.events import Event
 from rvperf.events.tracepoints import pack
 from rvperf.machine.hart import SOURCES
+from rvperf.machine.timing import cycles_of
 
 from . import costs, kallsyms
 from .memory import PROT_EXEC, PROT_READ
@@ -26,6 +27,7 @@ SP, FP, RA, PC = 2, 8, 1, 32
 TICK_NS = 4_000_000  # CONFIG_HZ is 250
 SHORTEST_CLOCK_NS = 10_000  # perf_swevent_start_hrtimer's least period
 NSEC = 1_000_000_000
+NEVER = 1 << 62
 MOST_STACK = 127  # sysctl kernel.perf_event_max_stack
 CLOCKS = ("task-clock", "cpu-clock")
 SOFTWARE_IN_KERNEL = ("context-switches", "cpu-migrations")
@@ -61,6 +63,12 @@ class Details(Record):
     """Bytes of stack to copy."""
     addresses: bool = False
     """Say what memory the sampled instruction accesses."""
+    weights: bool = False
+    """Say how many cycles it takes."""
+    inherit: bool = True
+    """Count in tasks that the first one makes, too."""
+    enable_at: int = 0
+    """ns since boot before which nothing is sampled; -1 never ends."""
     all_tasks: bool = False
     """One countdown for the CPU rather than one for each task."""
 
@@ -70,7 +78,7 @@ class Sample:
 
     __slots__ = (
         "event", "ip", "user", "pid", "tid", "time", "period", "addr", "callchain", "raw", "values",
-        "registers", "stack", "branches", "access", "exact",
+        "registers", "stack", "branches", "access", "exact", "weight", "physical",
     )  # fmt: skip
 
 
@@ -122,7 +130,30 @@ class PerfEvents:
         self.next_tick = TICK_NS
         self.skidding = []  # (instructions retired when it is due, event, period)
         self.symbols = kallsyms.symbols()
+        self.enabled = not details.enable_at
+        self.on_enable = None
+        """Called when a delay is over."""
+        if not self.enabled:
+            self._pause()
         self.left = {}  # of tasks that don't run: what each event has left until its next sample
+
+    def _pause(self) -> None:
+        """Nothing is sampled until the targets are set anew."""
+        for one in self.open:
+            one.target = NEVER
+
+    def _enable(self) -> None:
+        """A delay is over."""
+        self.enabled = True
+        for one in self.open:
+            if one.period:
+                one.target = self.value(one) + one.period
+        if self.on_enable:
+            self.on_enable()
+
+    def _when_to_enable(self) -> int | None:
+        """The clock at which a delay ends; None if there is none."""
+        return None if self.enabled or self.details.enable_at < 0 else self.details.enable_at
 
     # Counts.
 
@@ -143,6 +174,12 @@ class PerfEvents:
     def resume(self) -> None:
         """User code will run: let the hart stop where the next sample falls."""
         stops: dict[str, int] = {}
+        delayed = self._when_to_enable()
+        if delayed is not None:
+            if self.hart.cycles >= delayed:
+                self._enable()
+            else:
+                self._stop(stops, "cycles", delayed - self.hart.cycles)
         for one in self.hardware:
             if one.user:
                 self._stop(stops, one.spec.source, one.target - self.value(one))
@@ -157,7 +194,7 @@ class PerfEvents:
 
     @staticmethod
     def _stop(stops: dict[str, int], source: str, more: int) -> None:
-        stops[source] = min(stops.get(source, more), max(more, 1))
+        stops[source] = max(min(stops.get(source, more), more), 1)
 
     def stopped(self) -> None:
         """An engine has returned from user code: take the samples that are due."""
@@ -287,6 +324,7 @@ class PerfEvents:
         sample.registers = sample.stack = sample.branches = sample.access = None
         sample.exact = user and not one.spec.skid
         sample.values = None
+        sample.weight = sample.physical = 0
         if one.spec.leader is not None:
             sample.values = [
                 (self.value(other), other.number)
@@ -305,9 +343,8 @@ class PerfEvents:
             sample.registers = [registers[PC], *registers[1:32]]
         if details.user_stack:
             sample.stack = self._copied_stack(registers[SP])
-        if details.addresses and sample.user and not sample.addr:
-            sample.access = self._access(registers)
-            sample.addr = sample.access[1] if sample.access else 0
+        if sample.user and (details.addresses or details.weights):
+            self._look_at_instruction(sample, registers)
         self.sink.sample(sample)
 
     def _user_chain(self, registers, most: int) -> list[int]:
@@ -353,11 +390,18 @@ class PerfEvents:
             at += size
         return b"".join(parts)
 
-    def _access(self, registers) -> tuple[str, int, int] | None:
-        """(kind, address, size) of the memory that the instruction at pc accesses."""
-        from .memory_access import access_of
+    def _look_at_instruction(self, sample, registers) -> None:
+        """What memory the sampled instruction accesses, and how long it takes."""
+        from .memory_access import access_of, instruction_at
 
-        return access_of(self.kernel.current.memory, registers)
+        memory = self.kernel.current.memory
+        if self.details.weights:
+            decoded = instruction_at(memory, registers[PC])
+            sample.weight = cycles_of(decoded.insn.kind) if decoded else 0
+        if self.details.addresses and not sample.addr:
+            sample.access = access_of(memory, registers)
+            sample.addr = sample.access[1] if sample.access else 0
+            sample.physical = memory.physical(sample.addr)
 
     # Software events and tracepoints.
 
@@ -392,9 +436,14 @@ class PerfEvents:
         """Another task runs: each has its own countdowns."""
         if self.details.all_tasks:
             return
+        if not self.enabled:
+            return
         now = [(one, self.value(one)) for one in self.open if one.period]
         self.left[before] = [one.target - value for one, value in now]
         left = self.left.pop(after, None)
+        if not self.details.inherit and after is not self.kernel.first:
+            self._pause()
+            return
         for at, (one, value) in enumerate(now):
             one.target = value + (left[at] if left else one.period)
 
