@@ -356,6 +356,19 @@ class Report:
             return self.tasks()
         return self.histograms()
 
+    def stats(self) -> int:
+        from rvperf.render import report as page
+
+        put(page.stats(self.reader, bool(self.options["skip_empty"])))
+        return 0
+
+    def tasks(self) -> int:
+        from rvperf.profile.samples import Profile
+        from rvperf.render import report as page
+
+        put(page.tasks(Profile(self.reader).world, bool(self.options["mmaps"])))
+        return 0
+
     # --- what kind of report
 
     @property
@@ -493,7 +506,7 @@ class Report:
         self.forced = False
         if self.options["group"] is False:
             self.view.group = False
-        if self.options["group"] and all(event.members <= 1 for event in events):
+        if self.options["group"] is not None and all(event.members <= 1 for event in events):
             for event in events:
                 event.leader = 0
             events[0].members = len(events)
@@ -534,8 +547,7 @@ class Report:
                 raise Failure(message, 255) from None
         if self.options["symfs"] and not os.path.isdir(self.options["symfs"]):
             raise Failure(f"Invalid symfs directory: {self.options['symfs']}\n", 255)
-        if not self.options["demangle"]:
-            keep_names()
+        name_as_asked(bool(self.options["demangle"]))
         symbols = Symbols(symfs=self.options["symfs"], kallsyms=kallsyms)
         self.symbols = symbols
         self.profile = Profile(self.reader)
@@ -595,11 +607,14 @@ class Report:
         return browser.browse(filler, self)
 
 
-def keep_names() -> None:
-    """--no-demangle."""
-    import rvperf.symbols.dso as dso
+def name_as_asked(demangled: bool) -> None:
+    """--no-demangle: names as they are in symbol tables."""
+    from rvperf.symbols import demangle, dso
 
-    dso.demangle = lambda name: name.decode("utf-8", "surrogateescape")
+    if demangled:
+        dso.demangle = demangle.demangle
+    else:
+        dso.demangle = lambda name: name.decode("utf-8", "surrogateescape")
 
 
 def is_terminal() -> bool:

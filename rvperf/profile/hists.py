@@ -423,6 +423,7 @@ class Filler:
         if view.hide_unresolved:
             mask = symbol >= 0 if mask is None else mask & (symbol >= 0)
         self.symbol = symbol
+        self.modes, self.ips = profile.cpumode, profile.ip
         self.picked = None if mask is None else np.flatnonzero(mask)
         if view.mode == "branch":
             self.fill_branches()
@@ -443,7 +444,7 @@ class Filler:
             where = profile.address
         else:
             where = np.where(symbol >= 0, symbol.astype(np.uint64), profile.address)
-        columns = [profile.event, profile.thread, profile.comm, profile.cpumode, maps, where]
+        columns = [profile.event, profile.thread, profile.comm, self.modes, maps, where]
         if not exact:
             columns.append(symbol >= 0)
         if "cpu" in needs or view.socket >= 0:
@@ -521,11 +522,13 @@ class Filler:
         profile, view = self.profile, self.view
         thread = profile.threads[profile.thread[index]]
         comm = profile.comms[profile.comm[index]]
+        if thread.first_comm is not None and comm == f":{thread.tid}":
+            comm = thread.first_comm
         number = int(profile.map[index])
         map_ = profile.maps[number] if number >= 0 else None
         symbol_number = int(self.symbol[index])
         symbol = map_.dso.symbols.symbol_at(symbol_number) if symbol_number >= 0 else None
-        mode = int(profile.cpumode[index])
+        mode = int(self.modes[index])
         event = profile.events[profile.event[index]]
         entry = Entry(
             view, (event, self.formatters.get(event.index)), thread, comm, map_, symbol,
@@ -593,7 +596,7 @@ class Filler:
             sample = profile.reader.record(int(profile.record[index]))
         except RecordError:
             sample = records.Sample()
-        code = self.side(index, int(profile.ip[index]))
+        code = self.side(index, int(self.ips[index]))
         data = self.side(index, sample.addr, entry.cpumode)
         return MemoryInfo(code, data, sample.data_src, sample.phys_addr, sample.data_page_size)
 
@@ -702,7 +705,7 @@ class Filler:
         indices = range(len(profile)) if self.picked is None else self.picked.tolist()
         places: dict[tuple, Side] = {}
         groups: dict[tuple, list] = {}
-        modes = profile.cpumode
+        modes = self.modes
         for index in indices:
             try:
                 sample = profile.reader.record(int(profile.record[index]))

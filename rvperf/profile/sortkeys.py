@@ -260,7 +260,7 @@ def keys(view: View) -> dict[str, Column]:
     def symbol_text(map_, symbol, ip, level, width, offset=False):
         text = ""
         if verbose:
-            origin = map_.dso.origin if map_ is not None else "!"
+            origin = origin_of(map_.dso) if map_ is not None else "!"
             number = f"{ip:#x}" if ip else "0"
             text = f"{number:<18} {origin} "
         text += f"[{level}] "
@@ -525,7 +525,21 @@ def keys(view: View) -> dict[str, Column]:
     return found
 
 
-PAGE_SIZES = {0: "N/A"}
+def origin_of(dso) -> str:
+    """perf's letter for where a dso's symbols are from (dso__symtab_origin)."""
+    symbols = dso.symbols
+    if symbols is None or not len(symbols.table):
+        return "!"
+    if dso.kind in ("kernel", "guest_kernel"):
+        return "k" if dso.kind == "kernel" else "g"
+    file = symbols.symbol_file or ""
+    if file.endswith("/elf") or "/.debug/" in file:
+        return "B"
+    if "/.build-id/" in file:
+        return "b"
+    if file.endswith(".debug"):
+        return "f" if file.startswith("/usr/lib/debug") else "l"
+    return "d"
 
 
 def page_size(size: int) -> str:

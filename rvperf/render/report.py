@@ -334,3 +334,83 @@ def branch_statistics(kinds: dict[str, int]) -> str:
         if kinds.get(key):
             out += f"\n{name:>8}: {100.0 * kinds[key] / total:5.1f}%"
     return out
+
+
+# --- other reports
+
+RECORD_NAMES = {
+    1: "MMAP", 2: "LOST", 3: "COMM", 4: "EXIT", 5: "THROTTLE", 6: "UNTHROTTLE", 7: "FORK",
+    8: "READ", 9: "SAMPLE", 10: "MMAP2", 11: "AUX", 12: "ITRACE_START", 13: "LOST_SAMPLES",
+    14: "SWITCH", 15: "SWITCH_CPU_WIDE", 16: "NAMESPACES", 17: "KSYMBOL", 18: "BPF_EVENT",
+    19: "CGROUP", 20: "TEXT_POKE", 21: "AUX_OUTPUT_HW_ID", 64: "ATTR", 65: "EVENT_TYPE",
+    66: "TRACING_DATA", 67: "BUILD_ID", 68: "FINISHED_ROUND", 69: "ID_INDEX",
+    70: "AUXTRACE_INFO", 71: "AUXTRACE", 72: "AUXTRACE_ERROR", 73: "THREAD_MAP", 74: "CPU_MAP",
+    75: "STAT_CONFIG", 76: "STAT", 77: "STAT_ROUND", 78: "EVENT_UPDATE", 79: "TIME_CONV",
+    80: "FEATURE", 81: "COMPRESSED", 82: "FINISHED_INIT",
+}  # fmt: skip
+"""perf's names of record types in --stats."""
+
+
+def stats(reader, skip_empty: bool = True) -> str:
+    """How many records of each type there are, and samples of each event."""
+    kinds = reader.types.tolist()
+    counts: dict[int, int] = {}
+    for kind in kinds:
+        counts[kind] = counts.get(kind, 0) + 1
+    total = len(kinds)
+    out = f"\nAggregated stats:\n{'TOTAL':>16} events: {total:10d}\n"
+    for kind, name in RECORD_NAMES.items():
+        count = counts.get(kind, 0)
+        if not count and skip_empty:
+            continue
+        if total:
+            out += f"{name:>16} events: {count:10d}  ({100.0 * count / total:4.1f}%)\n"
+        else:
+            out += f"{name:>16} events: {count:10d}\n"
+    samples = reader.event_of[reader.types == 9].tolist()
+    for event in reader.events:
+        count = samples.count(event.index)
+        if not count and skip_empty:
+            continue
+        out += f"{event.name} stats:\n"
+        if count:
+            out += f"{'SAMPLE':>16} events: {count:10d}\n"
+    return out
+
+
+def tasks(world, with_maps: bool = False) -> str:
+    """The tasks of a file as a tree of who made whom, and perhaps what they had mapped."""
+    threads = world.machines[0].threads
+    # perf keeps threads in 256 buckets, and goes through those.
+    ordered = sorted(threads.values(), key=lambda thread: (thread.tid % 256, thread.tid))
+    children: dict[int, list] = {}
+    roots, listed = [], set()
+    for thread in ordered:
+        while thread.tid not in listed:
+            listed.add(thread.tid)
+            if thread.ppid == -1:
+                roots.append(thread)
+                break
+            if thread.ppid not in threads:
+                return "Error: failed to process tasks\n"
+            children.setdefault(thread.ppid, []).append(thread)
+            thread = threads[thread.ppid]
+    out = [f"# {'pid':>8} {'tid':>8} {'ppid':>8}  comm\n"]
+    waiting = [(thread, 0) for thread in reversed(roots)]
+    while waiting:
+        thread, level = waiting.pop()
+        head = f"  {thread.pid:8d} {thread.tid:8d} {thread.ppid:8d} |{'':{level}}"
+        out.append(f"{head}{disguise(thread.comm)}\n")
+        if with_maps:
+            out += [map_line(one, len(head)) for one in thread.maps.entries]
+        waiting += [(child, level + 1) for child in reversed(children.get(thread.tid, ()))]
+    return "".join(out)
+
+
+def map_line(one, indent: int) -> str:
+    prot = "".join(c if one.prot & bit else "-" for c, bit in (("r", 1), ("w", 2), ("x", 4)))
+    inode = one.dso.inode if hasattr(one.dso, "inode") else 0
+    return (
+        f"{'':{indent}}  {one.start:x}-{one.end:x} {prot}{'s' if one.flags & 1 else 'p'} "
+        f"{one.pgoff:08x} {inode} {disguise(one.dso.name)}\n"
+    )
