@@ -56,14 +56,23 @@ class Usage(Exception):
         self.message, self.about, self.status = message, about, status
 
 
-def parse(options: tuple[Option, ...], words: list[str]) -> tuple[dict[str, object], list[str]]:
+def parse(
+    options: tuple[Option, ...], words: list[str], anywhere: bool = False
+) -> tuple[dict[str, object], list[str]]:
     """Values by option (`big-num` is `big_num`), and the words that are left.
+
+    With `anywhere`, options may also follow words that are none.
 
     Raises Usage.
     """
     values = {option.key: option.default for option in options if option.kind != "missing"}
-    rest = list(words)
-    while rest and rest[0].startswith("-") and rest[0] != "-":
+    rest, others = list(words), []
+    while rest:
+        if not rest[0].startswith("-") or rest[0] == "-":
+            if not anywhere:
+                break
+            others.append(rest.pop(0))
+            continue
         word = rest.pop(0)
         if word == "--":
             break
@@ -71,7 +80,7 @@ def parse(options: tuple[Option, ...], words: list[str]) -> tuple[dict[str, obje
             long_option(options, word[2:], rest, values)
         else:
             switches(options, word[1:], rest, values)
-    return values, rest
+    return values, others + rest
 
 
 def switches(options, letters, rest, values) -> None:

@@ -103,7 +103,7 @@ class Failure(Exception):
 
 def run(words: list[str]) -> int:
     try:
-        options, rest = parse(OPTIONS, words)
+        options, rest = parse(OPTIONS, words, anywhere=True)
         if len(rest) > 1:
             raise Usage("", None)
         if rest:

@@ -142,7 +142,7 @@ def srcfile_of(map_: Map | None, address: int, view) -> str:
     if map_ is None:
         return ""
     text = srcline_of(map_, address, None, view)
-    return text.rpartition(":")[0] if ":" in text else ""
+    return "" if text == "??:0" else text.partition(":")[0] if ":" in text else ""
 
 
 def trace_of(entry: Entry) -> str:
@@ -166,6 +166,8 @@ class Hists:
         self.found: dict[tuple, Entry] = {}
         self.entries: list[Entry] = []
         self.samples = self.samples_shown = 0
+        self.sampled = self.sampled_shown = 0
+        """Periods of all samples, and of those that no filter of their own leaves out."""
         self.period = self.period_shown = 0
         self.chain_period = self.chain_period_shown = 0
         self.members = 1
@@ -193,6 +195,17 @@ class Hists:
         for entry in self.found.values():
             if entry.socket != socket:
                 entry.filtered |= FILTER_SOCKET
+
+    def collapse(self) -> None:
+        """Join entries whose keys are the same by name, as for files of different programs."""
+        found: dict[tuple, Entry] = {}
+        for _, entry in sorted(self.found.items(), key=lambda one: one[0]):
+            key = tuple([column.sort(entry) for column in self.columns.keys])
+            first = found.setdefault(key, entry)
+            if first is not entry:
+                first.period += entry.period
+                first.count += entry.count
+        self.found = found
 
     def link(self, member: "Hists") -> None:
         """Join the entries of a group's member to those here."""
@@ -620,6 +633,7 @@ class Filler:
         hists = self.hists[entry.event[0].index]
         key = hists.key(entry)
         found = hists.found.get(key)
+        filtered = entry.filtered
         if found is None:
             found = hists.found[key] = entry
             if view.callchains:
@@ -637,6 +651,9 @@ class Filler:
         elif entry.cpumode == records.GUEST_USER:
             found.period_guest_us += period
         hists.samples += count
+        hists.sampled += period
+        if not filtered:
+            hists.sampled_shown += period
         if not found.filtered:
             hists.samples_shown += count
         if view.callchains:

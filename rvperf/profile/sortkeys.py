@@ -154,6 +154,8 @@ class Column:
         self.elided = False
         self.user_width = 0
 
+    accumulated = False
+
     def title(self, hists) -> str:
         return clip(self.header, self.width(hists))
 
