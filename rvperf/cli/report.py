@@ -354,7 +354,7 @@ class Report:
             return self.stats()
         if options["tasks"] or options["mmaps"]:
             return self.tasks()
-        return self.histograms()
+        return self.truth() if options["truth"] else self.histograms()
 
     def stats(self) -> int:
         from rvperf.render import report as page
@@ -498,6 +498,44 @@ class Report:
         if browsing:
             return self.browse(filler)
         self.print(filler)
+        return 0
+
+    def truth(self) -> int:
+        """--truth: sampled shares beside exact ones."""
+        from rvperf.profile import hists as histograms
+        from rvperf.profile import truth
+        from rvperf.render import truth as page
+
+        view, options = self.view, self.options
+        try:
+            exact = truth.of(self.reader.path)
+        except truth.TruthError as error:
+            raise Failure(f"{self.reader.path}: {error}\n", 255) from None
+        if exact is None:
+            raise Failure(
+                f"{self.reader.path}: no exact counts in this file "
+                "(try 'rvperf record --truth' first)\n", 255,
+            )  # fmt: skip
+        view.sort = view.sort or "dso,sym"
+        view.mode, view.children, view.group, view.fields = "normal", False, False, None
+        view.chain_mode = "none"
+        self.forced = False
+        self.set_up()
+        self.columns.sorts = [c for c in self.columns.sorts if c.name != "ipc_null"]
+        for column in self.columns.keys:
+            if column.name not in truth.KEYS:
+                raise Usage(
+                    f" Error: exact counts can't be sorted by `{column.name}', only by "
+                    f"{', '.join(truth.KEYS)}\n", ("sort",),
+                )  # fmt: skip
+        self.choose_times()
+        self.profile()
+        filler = histograms.fill(self.profile, view, self.columns)
+        counts = truth.join(filler, exact)
+        histograms.settle(filler.hists, view)
+        self.warn()
+        least = options["percent_limit"] or 0.0
+        put("".join(page.truth(filler.hists, counts, view.separator, least)))
         return 0
 
     def force_group(self) -> None:
