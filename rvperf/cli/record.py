@@ -342,6 +342,8 @@ def how_of(options):
         inherit=bool(options["inherit"]),
         delay_ms=options["delay"],
         switch_events=bool(options["switch_events"]),
+        kernel_callchains=not options["user_callchains"],
+        user_callchains=not options["kernel_callchains"],
         skid=options["skid"],
     )
 

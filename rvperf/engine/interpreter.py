@@ -672,10 +672,10 @@ def module(table: Table) -> str:
         undecoded("crossing", True),
     ]
     functions += [instruction(handler) for handler in listed if handler.insn]
-    from rvperf.engine.advance import advance
+    from rvperf.engine.advance import CAPTURE, advance, capture
 
     declared = set()
-    text = [decoder(table)]
+    text = [decoder(table), function_text(capture().code, CAPTURE)]
     for m in (run_function(), advance()):
         declared.update(m.code.declared)
         text.append(function_text(m.code, f"i64 @{m.code.name}(ptr %state)"))

@@ -49,9 +49,20 @@ ENGINE.words("handlers")  # the table of tier 0's functions
 ENGINE.words("jumps")  # the jump cache
 ENGINE.words("resync")  # tier 0: go on at pc, in a region if there is one
 ENGINE.words("resume")  # tier 0: execute one instruction at pc, then go on
+# Samples that native code takes by itself: see rvperf.engine.advance.
+ENGINE.words("periods", 6)  # by hart.SOURCES; 0 where a stop is Python's
+ENGINE.words("samples")  # where the next sample goes in this process
+ENGINE.words("samples_end")
+ENGINE.words("chain")  # what of the call chain a sample has: NO_CHAIN or FRAME_CHAIN
+ENGINE.words("chain_most")  # entries, the sample's own address among them
 ENGINE.bytes("scratch", 3 * ENTRY, 64)  # a decoded instruction that crosses a page
 ENGINE.bytes("fetch", FETCH_ENTRIES * FETCH_ENTRY, 64)
 ENGINE.bytes("tlb", TLB_ENTRIES * TLB_ENTRY, 64)
+
+NO_CHAIN, FRAME_CHAIN = range(2)
+# A sample: its source's place in hart.SOURCES, the clock as far as it is uncollected, how many
+# addresses follow, and those, the sample's own first.
+SAMPLE_SOURCE, SAMPLE_CLOCK, SAMPLE_COUNT, SAMPLE_CHAIN = 0, 8, 16, 24
 
 # Among a region's live events: its budget is of cycles.
 CYCLE_BUDGET = "cycle-budget"

@@ -12,6 +12,7 @@ import mmap
 
 from isa.ext import RV64GC
 from rvperf.engine import layout
+from rvperf.engine.advance import Capture
 from rvperf.engine.codecache import tier0
 from rvperf.engine.layout import (
     CALL,
@@ -86,6 +87,7 @@ class Native:
         scratch = hart.state.words(ENGINE["scratch"], 6)
         scratch[2] = scratch[4] = self.functions["resync"]
         self._instructions = hart.state.words(HART["instructions"])
+        hart.capture = Capture(hart)
         self._context = None
         self._unpolled = 0
         self.forget_translations()

@@ -136,6 +136,8 @@ class Hart:
         self._stops[:] = array("Q", [NO_STOP] * len(SOURCES))
         self.limited = False
         """Whether there is a stop anywhere: engines then note `before`, and look."""
+        self.capture = None
+        """The engine's way to take samples by itself, if it has one (engine.advance.Capture)."""
         self.reservation = None
         self.csrs = CsrFile(self)
         self.mstatus = self.csrs.words[MSTATUS]

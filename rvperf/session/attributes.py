@@ -48,6 +48,8 @@ class How(Record):
     delay_ms: int = 0
     """Before events are enabled; -1 never enables them."""
     switch_events: bool = False
+    kernel_callchains: bool = True
+    user_callchains: bool = True
     skid: int | None = None
     """--skid; None is the machine's own, which is none."""
 
@@ -162,8 +164,10 @@ def attr_of(event: Event, how: How, leads: bool) -> Attr:
     attr.branch_sample_type = how.branches
     if how.callchain == "lbr":
         attr.branch_sample_type |= CALL_STACK
-    if how.callchain in ("dwarf", "lbr"):
-        attr.exclude_callchain_user = 1
+    if how.callchain:
+        attr.exclude_callchain_kernel = not how.kernel_callchains
+        hidden = how.callchain in ("dwarf", "lbr") or not how.user_callchains
+        attr.exclude_callchain_user = hidden
     if how.callchain == "dwarf":
         attr.sample_regs_user, attr.sample_stack_user = ALL_REGISTERS, how.stack_size
     if how.user_registers:

@@ -25,6 +25,7 @@ from rvperf.stack.kernel import kallsyms
 from rvperf.stack.kernel.perf_events import CLOCKS, Details, PerfEvents, Sampling
 
 NS_PER_MS = 1_000_000
+PERF_VERSION = "6.1.0-rvperf"  # the perf whose formats are written
 
 
 class RecordRequest(Record):
@@ -178,8 +179,12 @@ class Session:
 
         now = self.kernel.hart.cycles
         seconds = self.kernel.epoch + now // 10**9
-        stamp = strftime("%Y%m%d%H%M%S", gmtime(seconds)) + f"{now % 10**9 // 10**7:02d}"
-        path = f"{self.request.output}.{stamp}"
+        path = ""
+        hundredths = seconds * 100 + now % 10**9 // 10**7
+        while not path or path in self.dumps:  # a file may well take less than that to fill
+            stamp = strftime("%Y%m%d%H%M%S", gmtime(hundredths // 100)) + f"{hundredths % 100:02d}"
+            path = f"{self.request.output}.{stamp}"
+            hundredths += 1
         source = self.request.output
         if self.recording.closed or self.recording.writer.path != source:
             os.replace(source, path)
@@ -279,6 +284,10 @@ def details(how: How) -> Details:
         addresses=how.data or how.phys_data or dwarf,
         weights=how.weight,
         all_tasks=how.system_wide,
+        kernel_chain=how.kernel_callchains,
+        user_chain=how.user_callchains,
+        counts_by_task=how.inherit_stat,
+        switches=how.switch_events,
         inherit=how.inherit,
         enable_at=how.delay_ms * NS_PER_MS if how.delay_ms > 0 else how.delay_ms,
     )
@@ -286,7 +295,6 @@ def details(how: How) -> Details:
 
 def described(kernel) -> Machine:
     """The emulated machine, as its own uname(2) and /proc/cpuinfo have it."""
-    from rvperf import __version__
     from rvperf.stack.kernel.syscalls.system import UTSNAME
 
     return Machine(
@@ -295,7 +303,7 @@ def described(kernel) -> Machine:
         cpuid="0x0-0x0-0x0",
         cpudesc="rvperf generic",
         memory_kb=kernel.hart.ram.size // 1024,
-        perf_version=f"6.1.0-rvperf-{__version__}",
+        perf_version=PERF_VERSION,
     )
 
 

@@ -44,6 +44,7 @@ class Recording:
         self.specs = specs
         self.symbols = symbols
         self.encoders = [records.sample_encoder(spec.attr) for spec in specs]
+        self.plain_encoders = [self._plain_encoder(number) for number in range(len(specs))]
         self.tracking = next(spec for spec in reversed(specs) if spec.attr.task)
         self.open_file, self.rotate_at = open_file, rotate_at
         self.samples = 0
@@ -155,8 +156,18 @@ class Recording:
         record = records.Exit(task.process.pid, ppid, task.tid, ppid, self.kernel.hart.cycles)
         self._write(self._side(record, task))
 
-    def read(self, task, number: int, values: tuple[int, ...]) -> None:
+    def read(self, task, number: int, count: int) -> None:
         """-s: what an event counted in a task that has ended."""
+        if self.closed:
+            return
+        spec, ran = self.specs[number], task.user_ns + task.system_ns
+        shown = (
+            (READ.TOTAL_TIME_ENABLED, ran),
+            (READ.TOTAL_TIME_RUNNING, ran),
+            (READ.ID, spec.ids[0]),
+            (READ.LOST, 0),
+        )
+        values = (count, *(value for bit, value in shown if spec.attr.read_format & bit))
         record = records.Read(task.process.pid, task.tid, values)
         self._write(self._side(record, task))
 
@@ -220,6 +231,32 @@ class Recording:
             self.first = sample.time
         self.last = max(self.last, sample.time)
         self._write(self.encoders[sample.event](misc, **given))
+
+    def plain_sample(self, number, ip, pid, tid, time, period, chain) -> None:
+        """A sample of user code that the engine has taken by itself: there may be very many."""
+        self.samples += 1
+        if not self.first:
+            self.first = time
+        self.last = time
+        self._write(self.plain_encoders[number](ip, pid, tid, time, period, chain))
+
+    def _plain_encoder(self, number: int):
+        """A quick way to encode what plain_sample gets, for one event."""
+        spec, encode = self.specs[number], self.encoders[number]
+        kind, identity = spec.attr.sample_type, spec.ids[0]
+        misc = records.USER | (records.MISC_EXACT_IP if spec.attr.precise_ip else 0)
+        given = ["ip=ip, pid=pid, tid=tid"]
+        for bits, text in (
+            (SAMPLE.TIME, "time=time"),
+            (SAMPLE.ID | SAMPLE.IDENTIFIER, f"id={identity}"),
+            (SAMPLE.PERIOD, "period=period"),
+            (SAMPLE.CALLCHAIN, "callchain=chain"),
+        ):
+            if kind & bits:
+                given.append(text)
+        # Only names from above are in the text.
+        source = f"lambda ip, pid, tid, time, period, chain: encode({misc}, {', '.join(given)})"
+        return eval(source, {"encode": encode})
 
     def _reading(self, spec, sample):
         shown = spec.attr.read_format

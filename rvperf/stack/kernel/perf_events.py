@@ -65,6 +65,13 @@ class Details(Record):
     """Say what memory the sampled instruction accesses."""
     weights: bool = False
     """Say how many cycles it takes."""
+    kernel_chain: bool = True
+    user_chain: bool = True
+    """Which parts of call chains are wanted."""
+    counts_by_task: bool = False
+    """Tell at a task's end what each event has counted in it (inherit_stat)."""
+    switches: bool = False
+    """Tell when tasks are switched."""
     inherit: bool = True
     """Count in tasks that the first one makes, too."""
     enable_at: int = 0
@@ -135,7 +142,45 @@ class PerfEvents:
         """Called when a delay is over."""
         if not self.enabled:
             self._pause()
+        self.by_task = {}  # what each event has counted in a task that is not running
+        self.at_switch = [0] * len(self.open)
+        self.own = self._let_engine_sample()
         self.left = {}  # of tasks that don't run: what each event has left until its next sample
+
+    def _let_engine_sample(self) -> dict[int, Open]:
+        """Events whose samples the engine can take by itself, by their source's place."""
+        details, capture, found = self.details, self.hart.capture, {}
+        simple = (
+            details.callchain in (None, "fp")
+            and details.user_chain
+            and not (
+                details.user_registers or details.user_stack or details.addresses or details.weights
+            )
+        )
+        for one in self.hardware:
+            alone = sum(other.at == one.at for other in self.hardware) == 1
+            plain = not one.spec.skid and one.spec.leader is None and not one.adjusts
+            if capture and simple and alone and plain and one.user:
+                found[one.at] = one
+        if found:
+            periods = {SOURCES[at]: one.period for at, one in found.items()}
+            capture.configure(periods, details.callchain == "fp", details.max_stack - 1)
+        return found
+
+    def _drain(self) -> None:
+        """Pass on the samples that the engine has taken."""
+        samples = self.hart.capture.drain()
+        if not samples:
+            return
+        task, clock = self.kernel.current, self.hart.clock
+        pid, tid, chains = task.process.pid, task.tid, self.details.callchain is not None
+        for at, uncollected, addresses in samples:
+            one = self.own[at]
+            one.target += one.period
+            chain = (CONTEXT_USER, *addresses) if chains else None
+            self.sink.plain_sample(
+                one.number, addresses[0], pid, tid, clock + uncollected, one.period, chain
+            )
 
     def _pause(self) -> None:
         """Nothing is sampled until the targets are set anew."""
@@ -199,6 +244,8 @@ class PerfEvents:
     def stopped(self) -> None:
         """An engine has returned from user code: take the samples that are due."""
         hart = self.hart
+        if self.own:
+            self._drain()
         if hart.limited and hart.stopped:
             self._take()
             self.resume()
@@ -304,8 +351,8 @@ class PerfEvents:
         ip = self.symbols.place(cost.symbol, place)
         sample = self._sample(one, ip, False, period, self.hart.cycles + later)
         sample.addr, sample.raw = addr, raw
-        chain = None
-        if self.details.callchain:
+        chain = [] if self.details.callchain else None
+        if self.details.callchain and self.details.kernel_chain:
             chain = [CONTEXT_KERNEL, ip, *map(self.symbols.call, cost.callers)]
         self._finish(sample, chain, [*self.hart.x[0:32], self.kernel.current.pc])
 
@@ -336,7 +383,7 @@ class PerfEvents:
     def _finish(self, sample, chain, registers) -> None:
         details = self.details
         excluded = self.open[sample.event].spec.event.exclude_user
-        if chain is not None and not (excluded and not sample.user):
+        if chain is not None and details.user_chain and not (excluded and not sample.user):
             chain += self._user_chain(registers, details.max_stack - len(chain))
         sample.callchain = chain
         if details.user_registers:
@@ -434,6 +481,11 @@ class PerfEvents:
 
     def switch(self, before, after) -> None:
         """Another task runs: each has its own countdowns."""
+        if self.details.switches:
+            self.sink.switch(before, True)
+            self.sink.switch(after, False)
+        if self.details.counts_by_task:
+            self._count_for(before)
         if self.details.all_tasks:
             return
         if not self.enabled:
@@ -446,6 +498,14 @@ class PerfEvents:
             return
         for at, (one, value) in enumerate(now):
             one.target = value + (left[at] if left else one.period)
+
+    def _count_for(self, task) -> list[int]:
+        """Put what has been counted since the last switch to a task's account."""
+        now = [self.value(one) for one in self.open]
+        spent = self.by_task.get(task, [0] * len(now))
+        found = [a + b - c for a, b, c in zip(spent, now, self.at_switch, strict=True)]
+        self.by_task[task], self.at_switch = found, now
+        return found
 
     def executed(self, task) -> None:
         """A new program begins in a task: exec."""
@@ -474,6 +534,12 @@ class PerfEvents:
     def exited(self, task) -> None:
         """A task has ended."""
         self.left.pop(task, None)
+        if self.details.counts_by_task:
+            running = task is self.kernel.current
+            spent = self._count_for(task) if running else self.by_task.get(task, ())
+            for one, count in zip(self.open, spent, strict=False):
+                self.sink.read(task, one.number, count)
+            self.by_task.pop(task, None)
         self.sink.exit(task)
 
     def renamed(self, task) -> None:
