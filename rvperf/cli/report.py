@@ -478,6 +478,7 @@ class Report:
         self.set_up()
         terminal = not options["stdio"] and not options["header"] and is_terminal()
         browsing = terminal and self.reader.path != "-" and not options["threads"]
+        browsing = browsing and has_browser()
         if not (options["header"] or self.quiet or browsing):
             say(page.HINT)
         self.choose_times()
@@ -640,9 +641,13 @@ class Report:
             put(page.branch_statistics(filler.branch_kinds))
 
     def browse(self, filler) -> int:
+        import gc
+
         from rvperf.render import browser
 
-        return browser.browse(filler, self)
+        gc.enable()
+        browser.browser(filler, self.options["percent_limit"] or 0.0).run()
+        return 0
 
 
 def name_as_asked(demangled: bool) -> None:
@@ -656,7 +661,18 @@ def name_as_asked(demangled: bool) -> None:
 
 
 def is_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()
+    """Whether there is somebody to look at a browser and to press keys."""
+    try:
+        on_both = sys.stdout is not None and sys.stdout.isatty() and os.isatty(0)
+    except (OSError, ValueError):
+        return False
+    return on_both and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def has_browser() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("textual") is not None
 
 
 def put(text: str) -> None:
