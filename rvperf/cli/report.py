@@ -187,7 +187,7 @@ def view_of(options: dict):
         view.cpus = cpus_of(options["cpu"])
     if options["percentage"] is not None:
         if options["percentage"] not in ("relative", "absolute"):
-            raise Usage(f" Error: invalid percentage: {options['percentage']}\n", ("percentage",))
+            raise Usage("\n", ("percentage",))
         view.relative = options["percentage"] == "relative"
     if options["percent_limit"] is not None:
         view.chain_percent = options["percent_limit"] = leading_float(options["percent_limit"])
@@ -257,8 +257,6 @@ def separator(text: str | None) -> str:
         return ""
     if not text:
         raise Usage(" Error: switch `t' requires a value\n", ("field-separator",))
-    if text == ".":
-        raise Failure("'.' is the only non valid --field-separator argument\n", 255)
     return "\t" if text == "\\t" else text
 
 
@@ -373,9 +371,11 @@ class Report:
 
     @property
     def sample_type(self) -> int:
+        """What all samples together have. perf doesn't know when it sets up a pipe's report."""
         combined = 0
-        for event in self.reader.events:
-            combined |= event.attr.sample_type
+        if not self.reader.is_pipe:
+            for event in self.reader.events:
+                combined |= event.attr.sample_type
         return combined
 
     def choose_mode(self) -> None:
@@ -383,7 +383,7 @@ class Report:
         from rvperf.perfdata.attr import SAMPLE
 
         view, options = self.view, self.options
-        stacks = self.reader.present >> 15 & 1  # HEADER_BRANCH_STACK
+        stacks = not self.reader.is_pipe and self.reader.present >> 15 & 1  # HEADER_BRANCH_STACK
         if self.sample_type & SAMPLE.STACK_USER:
             stacks = False
         asked = options["branch_stack"]
@@ -420,11 +420,11 @@ class Report:
         if not kind & SAMPLE.CALLCHAIN and not self.reader.is_pipe:
             if "parent" in self.columns.has:
                 tell("Error:\nSelected --sort parent, but no callchain data. Did you call "
-                     "'perf record' without -g?\n\n")  # fmt: skip
+                     "'perf record' without -g?\n")  # fmt: skip
                 return False
             if view.chains_asked:
                 tell("Error:\nSelected -g or --branch-history.\nBut no callchain or branch data.\n"
-                     "Did you call 'perf record' without -g or -b?\n\n")  # fmt: skip
+                     "Did you call 'perf record' without -g or -b?\n")  # fmt: skip
                 return False
             view.callchains = False
         else:
@@ -460,7 +460,8 @@ class Report:
         if view.sort and "symbol" in view.sort:
             view.sort += ",ipc_lbr" if view.mode == "branch" else ",ipc_null"
         try:
-            self.columns = sortkeys.set_up(view, self.reader.events)
+            events = () if self.reader.is_pipe else self.reader.events
+            self.columns = sortkeys.set_up(view, events)
         except sortkeys.SortError as error:
             about = tuple(name for name in ("sort", "fields") if getattr(view, name))
             raise Usage(f"Error:\n{error.message}\n", about, 0) from None
@@ -481,6 +482,8 @@ class Report:
         browsing = browsing and has_browser()
         if not (options["header"] or self.quiet or browsing):
             say(page.HINT)
+        if view.separator == ".":
+            raise Failure("'.' is the only non valid --field-separator argument\n", 0)
         self.choose_times()
         elided = page.elide(self.columns, view)
         if not browsing:
@@ -584,8 +587,6 @@ class Report:
             except OSError as error:
                 message = f"{self.options['kallsyms']}: {error.strerror}\n"
                 raise Failure(message, 255) from None
-        if self.options["symfs"] and not os.path.isdir(self.options["symfs"]):
-            raise Failure(f"Invalid symfs directory: {self.options['symfs']}\n", 255)
         name_as_asked(bool(self.options["demangle"]))
         symbols = Symbols(symfs=self.options["symfs"], kallsyms=kallsyms)
         self.symbols = symbols

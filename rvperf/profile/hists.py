@@ -170,6 +170,8 @@ class Hists:
         """Periods of all samples, and of those that no filter of their own leaves out."""
         self.period = self.period_shown = 0
         self.chain_period = self.chain_period_shown = 0
+        self.least: int | None = None
+        """Callchains of less than this are left out; None for all."""
         self.members = 1
         self.forced = False
         self.group: list[Hists] = []
@@ -295,7 +297,7 @@ class Hists:
     def chains(self, entry: Entry) -> list:
         """The callchains of an entry, as nodes in the order in which they are printed."""
         if entry.chain is None:
-            if entry.tree is None:
+            if entry.tree is None or self.least is None:
                 entry.chain = []
                 return entry.chain
             root = callchains.nodes(entry.tree)
