@@ -465,8 +465,6 @@ class Report:
         except sortkeys.SortError as error:
             about = tuple(name for name in ("sort", "fields") if getattr(view, name))
             raise Usage(f"Error:\n{error.message}\n", about, 0) from None
-        for column, width in zip(self.columns.fields, view.widths, strict=False):
-            column.user_width = width
 
     # --- histograms
 
@@ -490,6 +488,8 @@ class Report:
             put(elided)
         if not self.choose_cpus() or not self.choose_chains():
             return 0
+        for column, width in zip(self.columns.fields, view.widths, strict=False):
+            column.user_width = width
         self.profile()
         filler = histograms.fill(self.profile, view, self.columns, self.formatters())
         histograms.settle(filler.hists, view)
