@@ -156,6 +156,8 @@ OPTIONS = (
     Option("b", "branch-any", "sample any taken branches"),
     Option("j", "branch-filter", "branch stack filter modes", "text", "branch filter mask",
            convert=branch_filter),
+    Option("", "branch-depth", "branch records that the hart keeps: 16, 32, 64, 128 or 256 "
+           "(default: 32)", "number", "n", 32),
     Option("W", "weight", "sample by weight (on special events only)"),
     Option("", "transaction", "sample transaction flags (special events only)"),
     Option("", "per-thread", "use per-thread mmaps"),
@@ -232,6 +234,9 @@ def check(options, command) -> tuple[Event, ...]:
         raise Usage(f" Error: there is no CPU {options['cpu']}, only 0\n\n", ("cpu",))
     if (options["skid"] or 0) < 0:
         raise Usage(" Error: option `skid' expects 0 or more instructions\n\n", ("skid",))
+    if options["branch_depth"] not in (16, 32, 64, 128, 256):
+        message = " Error: option `branch-depth' expects 16, 32, 64, 128 or 256\n\n"
+        raise Usage(message, ("branch-depth",))
     if options["delay"] < -1:
         raise Usage(" Error: switch `D' expects milliseconds, or -1\n\n", ("delay",))
     if options["branch_any"] and options["branch_filter"]:
@@ -324,6 +329,7 @@ def how_of(options):
         stack_size=stack_size or 8192,
         max_stack=options["max_stack"],
         branches=branches_of(options),
+        branch_depth=options["branch_depth"],
         system_wide=bool(options["all_cpus"] or options["cpu"]),
         data=bool(options["data"]),
         phys_data=bool(options["phys_data"]),

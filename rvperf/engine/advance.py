@@ -15,6 +15,7 @@ from rvperf.engine import layout
 from rvperf.engine.interpreter import LOAD_NEEDS, Interpreted, walk
 from rvperf.engine.layout import ENGINE
 from rvperf.engine.ssa import LIKELY, UNLIKELY, Ssa, SsaBit
+from rvperf.machine.calls import ENTRY, NOWHERE, RETURN
 from rvperf.machine.hart import SOURCES
 from rvperf.machine.state import Block
 from rvperf.machine.timing import MISPREDICT_CYCLES, SLOWEST
@@ -55,6 +56,7 @@ def advance() -> Interpreted:
     registers = code.value(f"load <32 x i64>, ptr {m.field('x')}, align 8")
     code.put(f"store <32 x i64> {registers}, ptr {m.field('before')}, align 8")
     code.store(m.field("before", 32), m.read_field("pc"))
+    code.store(m.field("calls_before"), m.read_field("calls"))
     code.goto("go")
     code.start("go")
     budget = select(far, enough - short, code.word(1))
@@ -101,7 +103,8 @@ def capture() -> Interpreted:
     """`i64 capture(state, source, clock)`: put a sample of `before` where Python collects them.
 
     0 if it can't: there is no room, or memory has to be read in a way that only Python can.
-    The chain of frame pointers is followed as the kernel model does it (perf_events).
+    The chain of frame pointers is followed as the kernel model does it (perf_events); that of
+    calls is what the shadow call stack has (rvperf.machine.calls).
     """
     m = Interpreted("capture")
     code = m.code
@@ -112,6 +115,7 @@ def capture() -> Interpreted:
     code.put("%fp = alloca i64, align 8")
     code.put("%ra = alloca i64, align 8")
     code.put("%count = alloca i64, align 8")
+    code.put("%call = alloca i64, align 8")
     at = m.read_field("samples")
     sample = code.value(f"inttoptr i64 {at.text} to ptr")
     most = m.read_field("chain_most")
@@ -126,7 +130,20 @@ def capture() -> Interpreted:
     code.store("%count", 1)
     code.store("%fp", before(FP))
     code.store("%ra", before(RA))
-    code.branch(m.read_field("chain") == layout.NO_CHAIN, "finish", "frame")
+    code.branch(m.read_field("chain") == layout.NO_CHAIN, "finish", "some")
+    code.start("some")
+    code.store("%call", m.read_field("calls_before"))
+    code.branch(m.read_field("chain") == layout.CALLS_CHAIN, "kept", "frame")
+    code.start("kept")
+    call, count = code.load("%call") - ENTRY, code.load("%count")
+    entry = code.value(f"inttoptr i64 {call.text} to ptr")
+    back = code.load(code.address(entry, RETURN))
+    code.branch((back != NOWHERE) & count.ult(most), "caller", "finish", LIKELY)
+    code.start("caller")
+    code.store(code.address(sample, count.shl(3) + layout.SAMPLE_CHAIN), back)
+    code.store("%count", count + 1)
+    code.store("%call", call)
+    code.goto("kept")
     code.start("frame")
     fp, count = code.load("%fp"), code.load("%count")
     followed = (fp != 0) & ((fp & 3) == 0) & count.ult(most)
@@ -159,6 +176,10 @@ def capture() -> Interpreted:
     return m
 
 
+# Which chains native code can follow, by perf's names for them.
+CHAINS = {None: layout.NO_CHAIN, "fp": layout.FRAME_CHAIN, "exact": layout.CALLS_CHAIN}
+
+
 class Capture:
     """The samples that native code takes by itself, and what it is to take."""
 
@@ -173,15 +194,15 @@ class Capture:
         self._next[0] = self._buffer.address
         self._end[0] = self._buffer.address + self.SIZE
 
-    def configure(self, periods: dict[str, int], frames: bool, most: int) -> None:
+    def configure(self, periods: dict[str, int], chain: str | None, most: int) -> None:
         """Take a sample each time that a source, by SOURCES, has gone on by its period.
 
-        With `frames` a sample has the chain of frame pointers, of at most `most` addresses.
+        With `chain`, one of CHAINS, a sample has a call chain of at most `most` addresses.
         """
         for at, source in enumerate(SOURCES):
             self._periods[at] = periods.get(source, 0)
-        self._chain[0] = layout.FRAME_CHAIN if frames else layout.NO_CHAIN
-        self._most[0] = most if frames else 1
+        self._chain[0] = CHAINS[chain]
+        self._most[0] = most if chain else 1
 
     def drain(self):
         """The samples since the last time: (source's place in SOURCES, clock, addresses)."""

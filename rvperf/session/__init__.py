@@ -106,15 +106,18 @@ def _exit(found) -> Exit:
 class Machine:
     """A hart with firmware, a kernel and one program, and the engine that runs it.
 
-    Native code counts what `live` names (engine.regions).
+    Native code counts what `live` names (engine.regions). `prepare` is given the hart before
+    anything else is made, to switch its recorders on.
     """
 
-    def __init__(self, workload: Workload, live: frozenset[str]):
+    def __init__(self, workload: Workload, live: frozenset[str], prepare=None):
         self.workload = workload
         native = workload.engine == "native"
         if native:
             from rvperf.engine.native import EXTRA, Native
         self.hart = hart = Hart(Ram(), EXTRA if native else 0)
+        if prepare:
+            prepare(hart)
         check_directories(workload)
         try:
             program = resolve_program(
@@ -133,14 +136,12 @@ class Machine:
         except LoadError as error:
             reason = os.strerror(error.errno)
             raise SessionError(f"Workload failed: {reason}\n{error.message}", FAILED) from None
-        if native:
+        self.regions = None
+        if native and not hart.executions:  # which only tier 0 counts
             from rvperf.engine.hot import Regions
 
-            self.regions = Regions(live, f"{workload.sysroot}\0{program}")
-            self.engine = Native(hart, self.regions)
-        else:
-            self.regions = None
-            self.engine = Reference(hart)
+            self.regions = Regions(live | hart.recorded, f"{workload.sysroot}\0{program}")
+        self.engine = Native(hart, self.regions) if native else Reference(hart)
         self.interrupts = 0
         self.while_running = None
         """Called now and then while the program runs, if set."""

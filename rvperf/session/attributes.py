@@ -26,6 +26,8 @@ class How(Record):
     max_stack: int = 127
     branches: int = 0
     """branch_sample_type of -b and -j."""
+    branch_depth: int = 32
+    """Records that the hart keeps (Smctr: 16, 32, 64, 128 or 256)."""
     system_wide: bool = False
     data: bool = False
     """-d"""
@@ -166,7 +168,7 @@ def attr_of(event: Event, how: How, leads: bool) -> Attr:
         attr.branch_sample_type |= CALL_STACK
     if how.callchain:
         attr.exclude_callchain_kernel = not how.kernel_callchains
-        hidden = how.callchain in ("dwarf", "lbr") or not how.user_callchains
+        hidden = how.callchain == "dwarf" or not how.user_callchains
         attr.exclude_callchain_user = hidden
     if how.callchain == "dwarf":
         attr.sample_regs_user, attr.sample_stack_user = ALL_REGISTERS, how.stack_size

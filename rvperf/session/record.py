@@ -7,7 +7,9 @@ import sys
 
 from isa.record import Record
 from rvperf.events import Event
+from rvperf.machine.transfers import TYPES
 from rvperf.perfdata import records, tracing
+from rvperf.perfdata.attr import BRANCH
 from rvperf.perfdata.buildid import Cache
 from rvperf.perfdata.writer import Writer
 from rvperf.results import Exit
@@ -85,7 +87,7 @@ class Session:
         self.request, self.told = request, told
         how = request.how
         self.specs = specs(request.events, how)
-        self.machine = Emulated(request.workload, live_for(request))
+        self.machine = Emulated(request.workload, live_for(request), self.prepare)
         self.kernel = self.machine.kernel
         symbols = kallsyms.symbols()
         self.recording = Recording(
@@ -98,10 +100,22 @@ class Session:
         )
         self.full = ""
 
+    def prepare(self, hart) -> None:
+        """Switch on the recorders that the samples need."""
+        how = self.request.how
+        if how.callchain == "exact":
+            hart.record_calls()
+        elif how.callchain == "lbr":
+            hart.record_calls(how.branch_depth)
+        if how.branches:
+            hart.record_transfers(transfer_types(how.branches), how.branch_depth)
+
     def open(self) -> Writer:
         """The next file (or the pipe)."""
         request = self.request
         known = header(described(self.kernel), list(request.command))
+        if request.how.branches or request.how.callchain == "lbr":
+            known["BRANCH_STACK"] = True
         if any(event.kind == "tracepoint" for event in request.events):
             known["TRACING_DATA"] = tracing_data(request.events)
         if request.output is None:
@@ -279,6 +293,7 @@ def details(how: How) -> Details:
     return Details(
         callchain=how.callchain,
         max_stack=how.max_stack,
+        branch_depth=how.branch_depth if how.branches or how.callchain == "lbr" else 0,
         user_registers=dwarf or bool(how.user_registers),
         user_stack=how.stack_size if dwarf else 0,
         addresses=how.data or how.phys_data or dwarf,
@@ -291,6 +306,26 @@ def details(how: How) -> Details:
         inherit=how.inherit,
         enable_at=how.delay_ms * NS_PER_MS if how.delay_ms > 0 else how.delay_ms,
     )
+
+
+CALLS = ("direct-call", "indirect-call", "coroutine-swap")
+INDIRECT_JUMPS = ("indirect-jump", "other-indirect-jump")
+FILTERS = {
+    BRANCH.ANY: tuple(TYPES),
+    BRANCH.ANY_CALL: CALLS,
+    BRANCH.ANY_RETURN: ("return", "coroutine-swap"),
+    BRANCH.IND_CALL: ("indirect-call", "coroutine-swap"),
+    BRANCH.COND: ("taken-branch",),
+    BRANCH.IND_JUMP: INDIRECT_JUMPS,
+    BRANCH.CALL: ("direct-call",),
+    BRANCH.CALL_STACK: (*CALLS, "return"),
+}
+"""Which control transfers each of -j's filters lets through."""
+
+
+def transfer_types(mask: int) -> frozenset[str]:
+    """The control transfers that a branch_sample_type asks for."""
+    return frozenset(name for bit, names in FILTERS.items() if mask & bit for name in names)
 
 
 def described(kernel) -> Machine:

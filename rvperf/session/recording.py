@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from isa.record import Record
+from rvperf.machine import transfers
 from rvperf.perfdata import records
-from rvperf.perfdata.attr import READ, SAMPLE
+from rvperf.perfdata.attr import BRANCH, READ, SAMPLE
 from rvperf.perfdata.features import NrCpus, SampleTime
 from rvperf.perfdata.writer import EventSpec
 from rvperf.stack.kernel.kallsyms import TEXT, KernelSymbols
@@ -20,6 +21,18 @@ OP_LOAD, OP_STORE, OP_NA = 2, 4, 1  # PERF_MEM_OP_*
 NOT_AVAILABLE = OP_NA | 1 << 5 | 1 << 19 | 1 << 24 | 1 << 26  # PERF_MEM_NA
 LEVEL_HIT_L1 = (0x02 | 0x08) << 5  # PERF_MEM_LVL_HIT | LVL_L1
 PAGE_SIZE = 4096
+# PERF_BR_* for each of Smctr's types.
+BRANCH_TYPES = {
+    transfers.TAKEN_BRANCH: 1,
+    transfers.DIRECT_JUMP: 2,
+    transfers.OTHER_DIRECT_JUMP: 2,
+    transfers.INDIRECT_JUMP: 3,
+    transfers.OTHER_INDIRECT_JUMP: 3,
+    transfers.DIRECT_CALL: 4,
+    transfers.INDIRECT_CALL: 5,
+    transfers.COROUTINE_SWAP: 5,
+    transfers.RETURN: 6,
+}
 
 
 class Machine(Record):
@@ -200,7 +213,8 @@ class Recording:
         if kind & SAMPLE.RAW:
             given["raw"] = sample.raw or b""
         if kind & SAMPLE.BRANCH_STACK:
-            given["branches"] = sample.branches or ()
+            kinds = spec.attr.branch_sample_type
+            given["branches"] = [branch(entry, kinds) for entry in sample.branches or ()]
         if kind & SAMPLE.REGS_USER:
             mask = spec.attr.sample_regs_user
             values = [v for n, v in enumerate(sample.registers) if mask >> n & 1]
@@ -311,6 +325,20 @@ class Recording:
         features["SAMPLE_TIME"] = SampleTime(self.first, self.last)
         finish(self.writer)
         self.writer.close()
+
+
+def branch(entry, asked: int) -> tuple[int, int, int]:
+    """(from, to, flags) of a perf_branch_entry; `asked` is the attr's branch_sample_type."""
+    if isinstance(entry, tuple):
+        return (*entry, 0)
+    flags = 0
+    if not asked & BRANCH.NO_FLAGS:
+        flags = 1 if entry.mispredicted else 2
+    if not asked & BRANCH.NO_CYCLES:
+        flags |= entry.cycles << 4
+    if asked & BRANCH.TYPE_SAVE:
+        flags |= BRANCH_TYPES[entry.type] << 20
+    return entry.source, entry.to, flags
 
 
 def data_source(access) -> int:

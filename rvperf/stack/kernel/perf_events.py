@@ -56,7 +56,10 @@ class Details(Record):
     """What a sample has besides where and when."""
 
     callchain: str | None = None
-    """"fp", "exact", "lbr" or "dwarf"; dwarf and lbr leave the user's part to who reads."""
+    """"fp", "exact", "lbr" or "dwarf". dwarf leaves the user's part to who reads; lbr has a frame
+    pointers' chain as well as branch records, as perf does."""
+    branch_depth: int = 0
+    """How many control transfers a sample has with it; 0 for none."""
     max_stack: int = MOST_STACK
     user_registers: bool = False
     user_stack: int = 0
@@ -150,13 +153,15 @@ class PerfEvents:
     def _let_engine_sample(self) -> dict[int, Open]:
         """Events whose samples the engine can take by itself, by their source's place."""
         details, capture, found = self.details, self.hart.capture, {}
-        simple = (
-            details.callchain in (None, "fp")
-            and details.user_chain
-            and not (
-                details.user_registers or details.user_stack or details.addresses or details.weights
-            )
+        python_only = (
+            details.user_registers
+            or details.user_stack
+            or details.addresses
+            or details.weights
+            or details.branch_depth
         )
+        followed = details.callchain in (None, "fp", "exact") and details.user_chain
+        simple = followed and not python_only
         for one in self.hardware:
             alone = sum(other.at == one.at for other in self.hardware) == 1
             plain = not one.spec.skid and one.spec.leader is None and not one.adjusts
@@ -164,7 +169,7 @@ class PerfEvents:
                 found[one.at] = one
         if found:
             periods = {SOURCES[at]: one.period for at, one in found.items()}
-            capture.configure(periods, details.callchain == "fp", details.max_stack - 1)
+            capture.configure(periods, details.callchain, details.max_stack - 1)
         return found
 
     def _drain(self) -> None:
@@ -388,6 +393,8 @@ class PerfEvents:
         sample.callchain = chain
         if details.user_registers:
             sample.registers = [registers[PC], *registers[1:32]]
+        if details.branch_depth:
+            sample.branches = self._branches(registers is self.hart.before)
         if details.user_stack:
             sample.stack = self._copied_stack(registers[SP])
         if sample.user and (details.addresses or details.weights):
@@ -397,11 +404,19 @@ class PerfEvents:
     def _user_chain(self, registers, most: int) -> list[int]:
         """The user's part of a call chain, its marker first."""
         kind = self.details.callchain
-        if kind == "fp":
+        if kind in ("fp", "lbr"):
             return [CONTEXT_USER, *self._frames(registers, most - 1)]
         if kind == "exact":
-            return [CONTEXT_USER, registers[PC], *self.hart.call_stack(most - 2)]
+            before = registers is self.hart.before
+            return [CONTEXT_USER, registers[PC], *self.hart.call_stack(most - 2, before)]
         return []
+
+    def _branches(self, before: bool) -> list:
+        """What is in the branch records: transfers.Transfer, newest first; with lbr the calls that
+        have not returned, as (from, to)."""
+        if self.details.callchain == "lbr":
+            return self.hart.call_records(self.details.branch_depth, before)
+        return self.hart.branch_records()
 
     def _frames(self, registers, most: int) -> list[int]:
         """perf_callchain_user() of arch/riscv: the chain of frame pointers.
