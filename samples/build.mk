@@ -10,9 +10,11 @@ FOUND   := gcc $(shell $(CC) --version 2>&1 | tr -d '()' | awk 'NR == 1 { print 
            glibc $(shell dpkg-query -W -f '$${Version}' libc6-dev-riscv64-cross 2>&1)
 CFLAGS  := -march=rv64gc -mabi=lp64d -O2 -Wall -Wextra -ffreestanding -fno-builtin \
            -fno-stack-protector -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns \
-           -msmall-data-limit=0 -I../samples
+           -msmall-data-limit=0 -I../samples -g -fdebug-prefix-map=$(CURDIR)=$(notdir $(CURDIR))
 LDFLAGS := -nostdlib -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack
 OUT     := .
+# The marks that say where code begins ($x) and data ($d): tools take them for functions' names.
+UNMARK  := $(CROSS)objcopy --wildcard --strip-symbol='$$x*' --strip-symbol='$$d*'
 
 all: pinned $(PROGRAMS:%=$(OUT)/%)
 
@@ -25,6 +27,7 @@ $(OUT)/%: %.c $(START) ../samples/guest.h $(MAKEFILE_LIST) | pinned
 	$(CC) $(CFLAGS) -fno-pie -c $< -o $(OUT)/objects/$*.o
 	$(CC) $(CFLAGS) -fno-pie -c $(START) -o $(OUT)/objects/start.o
 	$(CC) $(LDFLAGS) -static -no-pie $(OUT)/objects/start.o $(OUT)/objects/$*.o -o $@
+	$(UNMARK) $@
 	@rm -r $(OUT)/objects
 
 .PHONY: all pinned

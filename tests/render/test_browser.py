@@ -25,7 +25,7 @@ def browse(tmp_path):
         one.force_group()
         one.set_up()
         one.choose_chains()
-        one.profile()
+        one.read()
         filler = hists.fill(one.profile, view, one.columns)
         hists.settle(filler.hists, view)
         app = browser(filler)
