@@ -257,7 +257,8 @@ class Reader:
         count = len(region) // 8
         self.words = np.frombuffer(region, "<u8", count) if count else np.zeros(0, "<u8")
         self.offsets = np.frombuffer(offsets, np.uint64) if offsets else np.zeros(0, np.uint64)
-        heads = self.words[self.offsets >> np.uint64(3)]
+        self.starts = self.offsets.view(np.int64) >> 3
+        heads = self.words[self.starts]
         self.types = (heads & np.uint64(0xFFFFFFFF)).astype(np.uint32)
         self.miscs = (heads >> np.uint64(32)).astype(np.uint16)
         self.sizes = (heads >> np.uint64(48)).astype(np.uint32)
@@ -454,11 +455,18 @@ class Reader:
 
     def _words_at(self, chosen, at: int, from_end: bool, default: int = 0) -> np.ndarray:
         """The word at a place in some records; `default` in records that are too short."""
-        sizes = self.sizes[chosen].astype(np.int64)
-        places = self.offsets[chosen].astype(np.int64) + (sizes - at if from_end else at)
-        fits = (sizes >= at + 8) if not from_end else (sizes >= at + records.HEADER_SIZE)
-        values = self.words[np.where(fits, places, 0) >> 3]
-        return np.where(fits, values, np.uint64(default))
+        sizes = self.sizes[chosen]
+        places = self.starts[chosen]
+        if from_end:
+            places += sizes >> np.uint32(3)
+            at, least = -at, at + 8
+        else:
+            least = at + 8
+        places += at >> 3
+        if not len(sizes) or int(sizes.min()) >= least:
+            return self.words[places]
+        fits = sizes >= least
+        return np.where(fits, self.words[np.where(fits, places, 0)], np.uint64(default))
 
     def times(self) -> np.ndarray:
         """The time of each record in ns; 0 for records that have none."""
@@ -511,8 +519,11 @@ class Reader:
                 continue
             if last:
                 limit = 2**64 - 1
-            pending = pending[np.argsort(times[pending], kind="stable")]
-            going = int(np.searchsorted(times[pending], np.uint64(limit), side="right"))
+            moments = times[pending]
+            if (moments[1:] < moments[:-1]).any():
+                pending = pending[np.argsort(moments, kind="stable")]
+                moments = times[pending]
+            going = int(np.searchsorted(moments, np.uint64(limit), side="right"))
             if limit:
                 out.append(pending[:going])
                 pending = pending[going:]
@@ -561,9 +572,10 @@ class Reader:
         """One field of the fixed beginning of some samples, given their events."""
         kind = NUMBERS[name]
         whole = np.zeros(len(chosen), kind)
-        for event in self.events:
-            at = fixed_at(event.attr.sample_type).get(name)
-            mine = slice(None) if len(self.events) == 1 else np.flatnonzero(events == event.index)
+        places = [fixed_at(event.attr.sample_type).get(name) for event in self.events]
+        alike = len(set(places)) == 1 and (places[0] is not None or name != "period")
+        for event, at in zip(self.events[:1] if alike else self.events, places, strict=False):
+            mine = slice(None) if alike else np.flatnonzero(events == event.index)
             if at is None:
                 if name == "period":
                     whole[mine] = np.uint64(event.attr.sample_period)
@@ -625,9 +637,9 @@ def leap(words: np.ndarray, at: int) -> tuple[np.ndarray, int]:
         place = np.where(going, place + np.maximum(size, 1), place)
     broken = np.flatnonzero(place[:-1] != starts[1:])
     good = int(broken[0]) + 1 if len(broken) else lanes
+    # A lane that has come to its end stands still there, outside of itself: that is cut off.
     paths = np.array(steps)[:, :good].T
     found = paths[paths < ends[:good, None]]
-    # A lane that has come to its end stands still there, outside of itself: only that is cut off.
     heads = words[found]
     kinds, sizes = heads & np.uint64(0xFFFFFFFF), heads >> SIZE_SHIFT
     odd = (sizes < 8) | (sizes & np.uint64(7) != 0) | np.isin(kinds, ODD_KINDS)
