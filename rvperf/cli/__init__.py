@@ -12,6 +12,8 @@ PROGRAM = "rvperf"
 
 # Name: its module here, and what the list of commands says of it (perf's own words).
 COMMANDS = {
+    "buildid-list": "List the buildids in a perf.data file",
+    "evlist": "List the event names in a perf.data file",
     "list": "List all symbolic event types",
     "stat": "Run a command and gather performance counter statistics",
 }
@@ -88,7 +90,7 @@ def command(name: str):
     """The module of a command: `run(words)` gives its exit status, `manual()` its help."""
     from importlib import import_module
 
-    return import_module(f"rvperf.cli.{name}")
+    return import_module(f"rvperf.cli.{name.replace('-', '_')}")
 
 
 def commands_page() -> str:

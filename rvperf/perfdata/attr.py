@@ -1,4 +1,4 @@
-"""perf_event_attr: what an event counts and what its samples hold (include/uapi/linux/perf_event.h).
+"""perf_event_attr: what an event counts and what its samples hold (uapi/linux/perf_event.h).
 
 The structure has grown over the years and says its own size; what a shorter one lacks is zero.
 """

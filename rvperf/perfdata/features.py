@@ -1,7 +1,7 @@
 """The header's features: what a perf.data says of the machine and of how it was recorded.
 
-Each is declared once, as the coder of its section; `encode` and `decode` go by it. Values are plain:
-texts, numbers, lists, and Records where a section has named parts. The layouts are those of
+Each is declared once, as the coder of its section; `encode` and `decode` go by it. Values are
+plain: texts, numbers, lists, and Records where a section has named parts. The layouts are those of
 tools/perf/Documentation/perf.data-file-format.txt and tools/perf/util/header.c.
 """
 
@@ -347,9 +347,7 @@ SECTIONS: dict[str, Coder] = {
     "SAMPLE_TIME": together(SampleTime, u64, u64),
     "MEM_TOPOLOGY": after(
         constant(u64, 1),
-        together(
-            MemTopology, u64, listing(Coder(_encode_memory_node, _decode_memory_node), u64)
-        ),
+        together(MemTopology, u64, listing(Coder(_encode_memory_node, _decode_memory_node), u64)),
     ),
     "CLOCKID": u64,  # resolution in ns
     "DIR_FORMAT": u64,

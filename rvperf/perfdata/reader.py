@@ -31,11 +31,13 @@ MOST_UNPACKED = 2 << 30
 
 
 class PerfDataError(Exception):
-    """A file that can't be read as perf.data. `message` is one line for the user."""
+    """A file that can't be read as perf.data. `message` is one line for the user, `status` the
+    exit status that perf ends with: its errno as a byte, negative."""
 
-    def __init__(self, message: str):
+    def __init__(self, message: str, errno: int = 22):
         super().__init__(message)
         self.message = message
+        self.status = 256 - errno
 
 
 class Event(Record, mutable=True):
@@ -135,7 +137,7 @@ class Reader:
         self._assign_events()
 
     def _incompatible(self) -> PerfDataError:
-        return PerfDataError(f"incompatible file format (rerun with -v to learn more): {self.path}")
+        return PerfDataError("incompatible file format (rerun with -v to learn more)")
 
     def _contents(self):
         """The whole file as a memoryview, mapped where that is possible."""
@@ -155,7 +157,8 @@ class Reader:
                 if isinstance(error, FileNotFoundError) and self.path == "perf.data"
                 else ""
             )
-            raise PerfDataError(f"failed to open {self.path}: {error.strerror}{hint}") from error
+            message = f"failed to open {self.path}: {error.strerror}{hint}"
+            raise PerfDataError(message, error.errno or 5) from error
 
     # --- file header
 

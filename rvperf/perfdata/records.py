@@ -710,9 +710,7 @@ def _encode_branches(attr):
         words = [len(branches), hw_idx or 0] if indexed else [len(branches)]
         for branch in branches:
             words += (
-                (branch.source, branch.target, branch.flags)
-                if type(branch) is Branch
-                else branch
+                (branch.source, branch.target, branch.flags) if type(branch) is Branch else branch
             )
         return _words(len(words))(*words)
 

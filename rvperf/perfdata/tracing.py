@@ -4,6 +4,7 @@ That is the texts of the kernel's tracefs: how the ring buffer's pages and event
 format for each tracepoint.
 """
 
+import re
 import struct
 
 from isa.record import Record
@@ -23,6 +24,11 @@ HEADER_EVENT = (
     "\tpadding     : type == 29\n\ttime_extend : type == 30\n\ttime_stamp : type == 31\n"
     "\tdata max type_len  == 28\n"
 )
+
+
+FIELD = re.compile(r"^\s*field:(.*?);", re.MULTILINE)
+NAME = re.compile(r"(\w+)\s*(?:\[[^]]*\])?\s*$")
+ID = re.compile(r"^ID:\s*(\d+)", re.MULTILINE)
 
 
 class TracingError(ValueError):
@@ -108,3 +114,19 @@ def decode(data: bytes) -> Tracing:
     return Tracing(
         formats, header_page, header_event, ftrace, kallsyms, printk, cmdlines, page_size, long_size
     )
+
+
+def formats_by_id(section: bytes) -> dict[int, str]:
+    """The format text of each tracepoint by its id; none if the section can't be read."""
+    try:
+        tracing = decode(section)
+    except TracingError:
+        return {}
+    texts = [text for system in tracing.formats.values() for text in system]
+    return {int(found[1]): text for text in texts if (found := ID.search(text))}
+
+
+def field_names(text: str) -> list[str]:
+    """The names of a format's own fields, without those that all tracepoints have."""
+    _, _, own = text.partition("\n\n")
+    return [found[1] for field in FIELD.findall(own) if (found := NAME.search(field))]

@@ -26,16 +26,23 @@ class Dso:
     "vdso", "kernel", "module", "guest_kernel" or "guest_module"; `build_id` may be empty.
     """
 
-    __slots__ = ("index", "name", "short_name", "kind", "build_id", "symbols", "hit")
+    __slots__ = ("index", "name", "short_name", "kind", "build_id", "symbols")
 
     def __init__(self, index: int, name: str, kind: str, build_id: bytes):
         self.index, self.name, self.kind, self.build_id = index, name, kind, build_id
         self.short_name = short_name(name, kind)
         self.symbols = None
-        self.hit = False
 
     def __repr__(self):
         return f"Dso({self.name!r}, {self.kind})"
+
+
+def kind_of(name: str, cpumode: int) -> str:
+    """The kind of a dso in the build-id table."""
+    if cpumode in (records.KERNEL, records.GUEST_KERNEL):
+        guest = "guest_" if cpumode == records.GUEST_KERNEL else ""
+        return guest + ("kernel" if "kernel.kallsyms" in name else "module")
+    return "vdso" if name == "[vdso]" else "user"
 
 
 def short_name(name: str, kind: str) -> str:
@@ -189,9 +196,15 @@ class World:
         """Maps that samples saw, by index."""
         self._dsos: dict[tuple, Dso] = {}
         self._build_ids = {}
+        self._unclaimed: dict[tuple[str, str], Dso] = {}
         for entry in build_ids:
+            kind = kind_of(entry.filename, entry.cpumode)
             cut = entry.data[: entry.id_size]
             self._build_ids.setdefault(entry.filename, cut)
+            if (entry.filename, kind) not in self._unclaimed:
+                self._unclaimed[entry.filename, kind] = self._new_dso(entry.filename, kind, cut)
+        self.listed = len(self.dsos)
+        """How many of `dsos` the header's build-id table has."""
         self.machines = [Machine(self, False), Machine(self, True)]
         idle = self.machines[0].thread(0, 0)
         idle.comm, idle.comm_set = "swapper", True
@@ -204,12 +217,19 @@ class World:
         key = name, kind, file
         found = self._dsos.get(key)
         if found is None:
-            build_id = build_id or self._build_ids.get(name, b"")
-            found = self._dsos[key] = Dso(len(self.dsos), name, kind, build_id)
-            self.dsos.append(found)
-        elif build_id:
+            # The first file of a name in the header's table is that entry, whatever its inode.
+            found = self._unclaimed.pop((name, kind), None)
+            if found is None:
+                found = self._new_dso(name, kind, self._build_ids.get(name, b""))
+            self._dsos[key] = found
+        if build_id:
             found.build_id = build_id
         return found
+
+    def _new_dso(self, name: str, kind: str, build_id: bytes) -> Dso:
+        new = Dso(len(self.dsos), name, kind, build_id)
+        self.dsos.append(new)
+        return new
 
     # --- records
 

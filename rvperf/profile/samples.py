@@ -320,8 +320,7 @@ class Profile:
         ends = ((start[has] + length[has]) << 3).tolist()
         add = raw.setdefault
         number[has] = [
-            add(bytes(data[begin:end]), len(raw))
-            for begin, end in zip(begins, ends, strict=True)
+            add(bytes(data[begin:end]), len(raw)) for begin, end in zip(begins, ends, strict=True)
         ]
         words = np.frombuffer(b"".join(raw), "<u8")
         sizes = np.array([len(chain) >> 3 for chain in raw], np.int64)
@@ -379,6 +378,15 @@ class Profile:
         )
 
     # --- what users take
+
+    def known_dsos(self) -> list[Dso]:
+        """The dsos of the header's build-id table."""
+        return self.dsos[: self.world.listed]
+
+    def hit_dsos(self) -> list[Dso]:
+        """The dsos in which samples (not their callers) were."""
+        hit = set(np.unique(self.dso).tolist())
+        return [dso for dso in self.dsos if dso.index in hit]
 
     def locate(self, index: int, ip: int, cpumode: int | None = None) -> Frame:
         """Where an address is in the address space of sample `index` (for branches, data).
