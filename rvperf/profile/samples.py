@@ -28,6 +28,8 @@ CONTEXT_MODES = {
     records.CONTEXT_GUEST_KERNEL: records.GUEST_KERNEL,
     records.CONTEXT_GUEST_USER: records.GUEST_USER,
 }
+SYMBOL_KINDS = {"kernel": "kernel", "guest_kernel": "guest-kernel"}
+"""What rvperf.symbols calls kinds of dsos; all others are files to it."""
 NOWHERE = -1
 
 
@@ -107,7 +109,8 @@ class Profile:
         self._walk(guest)
         if symbols is not None:
             for dso in self.dsos:
-                dso.symbols = symbols.dso(dso.name, dso.build_id, dso.kind)
+                kind = SYMBOL_KINDS.get(dso.kind, "user")
+                dso.symbols = symbols.dso(dso.name, dso.build_id or None, kind)
 
     def __len__(self) -> int:
         return len(self.record)
