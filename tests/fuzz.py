@@ -1,6 +1,6 @@
 """Random instructions and mutated programs: nothing crashes, nothing hangs, the engines agree.
 
-    python -m tests.fuzz [--words N] [--programs N] [--seed N]
+    python -m tests.fuzz [--words N] [--programs N] [--files N] [--seed N]
 
 The test suite does a slice of this (tests/test_fuzz.py), `make fuzz` all of it. What fails is named
 by its seed, so that it can be done again alone.
@@ -25,9 +25,10 @@ from rvperf.engine.native import EXTRA, Native
 from rvperf.engine.reference import Reference
 from rvperf.machine.traps import Trap
 from tests.machine.harts import FS, RAM_AT, RAM_SIZE, hart_in
+from tests.perfdata.mutants import fuzz_files
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-WORDS, PROGRAMS = 100_000, 2_000
+WORDS, PROGRAMS, FILES = 100_000, 2_000, 2_000
 
 # Random instructions, each executed alone, then strings of them.
 
@@ -216,11 +217,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--words", type=int, default=WORDS, metavar="N")
     parser.add_argument("--programs", type=int, default=PROGRAMS, metavar="N")
+    parser.add_argument("--files", type=int, default=FILES, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--run", type=int, nargs=2, metavar=("SEED", "N"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
         return run_mutants(*options.run)
+    with tempfile.TemporaryDirectory() as directory:
+        read = fuzz_files(Path(directory), options.files, options.seed)
+        print(f"{options.files} damaged perf.data files: {read} read, the others refused, no crash")
     for what, fuzz in (("words", fuzz_words), ("programs", fuzz_programs)):
         began = time.monotonic()
         done = fuzz(getattr(options, what), options.seed)

@@ -32,12 +32,13 @@ MOST_UNPACKED = 2 << 30
 
 class PerfDataError(Exception):
     """A file that can't be read as perf.data. `message` is one line for the user, `status` the
-    exit status that perf ends with: its errno as a byte, negative."""
+    exit status that perf ends with."""
 
-    def __init__(self, message: str, errno: int = 22):
+    status = 255
+
+    def __init__(self, message: str):
         super().__init__(message)
         self.message = message
-        self.status = 256 - errno
 
 
 class Event(Record, mutable=True):
@@ -117,6 +118,8 @@ class Reader:
         self._order = None
         self._columns = None
         whole = self._contents()
+        if not len(whole):
+            raise PerfDataError(f"zero-sized data ({self.path}), nothing to do!")
         if len(whole) < 16:
             raise self._incompatible()
         magic, size = struct.unpack_from("<8sQ", whole)
@@ -158,7 +161,7 @@ class Reader:
                 else ""
             )
             message = f"failed to open {self.path}: {error.strerror}{hint}"
-            raise PerfDataError(message, error.errno or 5) from error
+            raise PerfDataError(message) from error
 
     # --- file header
 
@@ -280,12 +283,36 @@ class Reader:
             if size < 8 or following > count:
                 break
             append(at << 3)
+            step = following - at
             at = following
+            if at + step < count and words[at] == head:
+                alike = self._alike(region, head, at, step, count)
+                if alike:
+                    offsets.frombytes(
+                        np.arange(at << 3, (at + alike * step) << 3, step << 3, "<u8").tobytes()
+                    )
+                    at += alike * step
         else:
             if count * 8 == len(region):
                 return offsets
         self.warnings.append(f"{self.path}: no whole record after {at * 8} bytes of data")
         return offsets
+
+    def _alike(self, region, head: int, at: int, step: int, count: int) -> int:
+        """How many records with this very header stand in a row from word `at` on."""
+        if head & 0xFFFFFFFF >= records.USER_TYPES:
+            return 0
+        words = np.frombuffer(region, "<u8", count)
+        total, look = 0, 16
+        while at + step <= count:
+            run = words[at : min(count - step + 1, at + look * step) : step]
+            other = np.flatnonzero(run != np.uint64(head))
+            if len(other):
+                return total + int(other[0])
+            total += len(run)
+            at += len(run) * step
+            look = min(look * 4, 1 << 16)
+        return total
 
     def _repacked(self, region) -> bytearray:
         """The records, decompressed, each padded to whole words."""

@@ -91,6 +91,8 @@ class PerfRecord:
     _fields: tuple[str, ...] = ()
     _layout: struct.Struct
     _tail: str = ""
+    _bytes: tuple[str, ...] = ("build_id",)
+    """Fields that are bytes of a fixed number."""
 
     def __init__(self, *values, misc=0, sample_id=None, **named):
         self.misc, self.sample_id = misc, sample_id
@@ -105,7 +107,7 @@ class PerfRecord:
     def _empty(self, name):
         if self._tail and name == self._fields[-1]:
             return {"str": "", "u64s": (), "bytes": b""}[self._tail]
-        return b"" if name == "build_id" else 0
+        return b"" if name in self._bytes else 0
 
     @property
     def cpumode(self) -> int:
@@ -212,6 +214,7 @@ def declare(number: int, name: str, body: str, **extra) -> type[PerfRecord]:
         "_fields": names,
         "_layout": struct.Struct("<" + codes),
         "_tail": tail,
+        "_bytes": tuple(name for name, kind in fields if kind == "id20"),
         "__doc__": f"PERF_RECORD_{name}: {body or 'nothing'}.",
         **extra,
     }

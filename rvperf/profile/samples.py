@@ -33,6 +33,44 @@ SYMBOL_KINDS = {"kernel": "kernel", "guest_kernel": "guest-kernel"}
 NOWHERE = -1
 
 
+def numbered(column: np.ndarray) -> tuple[np.ndarray, int]:
+    """Small numbers for the values of a column (equal for equal values), and how many there are
+    at most. Values in a narrow range are counted, not sorted."""
+    if not len(column):
+        return column.astype(np.int64), 1
+    low, high = int(column.min()), int(column.max())
+    if high - low >= max(1 << 16, 4 * len(column)):
+        values, part = np.unique(column, return_inverse=True)
+        return part, len(values)
+    part = (column - column.dtype.type(low)).astype(np.int64)
+    size = high - low + 1
+    if size <= 16:
+        return part, size
+    used = np.zeros(size, bool)
+    used[part] = True
+    return (np.cumsum(used) - 1)[part], int(used.sum())
+
+
+def rows_of(code: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For small numbers: where each is first, their ranks, and how often each is."""
+    part, _ = numbered(code)
+    counts = np.bincount(part)
+    used = np.flatnonzero(counts)
+    rank = np.zeros(len(counts), np.int64)
+    rank[used] = np.arange(len(used))
+    inverse = rank[part]
+    first = np.full(len(used), len(code), np.int64)
+    np.minimum.at(first, inverse, np.arange(len(code)))
+    return first, inverse, counts[used]
+
+
+def sums(groups: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """The sums of the values of each group, exactly (bincount's floats hold 53 bits)."""
+    low = np.bincount(groups, values & np.uint64(0xFFFFFFFF), count)
+    high = np.bincount(groups, values >> np.uint64(32), count)
+    return low.astype(np.uint64) + (high.astype(np.uint64) << np.uint64(32))
+
+
 class Frame(Record):
     """An address in a callchain (or of a branch). `map` is None if it is in no map; `address` then
     is `ip` itself."""
@@ -319,23 +357,24 @@ class Profile:
         raw: dict[bytes, int] = {}
         number = np.full(len(start), NOWHERE, np.int64)
         has = np.flatnonzero(length >= 0)
-        begins = (start[has] << 3).tolist()
-        ends = ((start[has] + length[has]) << 3).tolist()
         add = raw.setdefault
-        number[has] = [
-            add(bytes(data[begin:end]), len(raw)) for begin, end in zip(begins, ends, strict=True)
-        ]
+        for at in range(0, len(has), 1 << 16):
+            part = has[at : at + (1 << 16)]
+            begins, ends = start[part] << 3, (start[part] + length[part]) << 3
+            number[part] = [
+                add(bytes(data[begin:end]), len(raw))
+                for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
+            ]
         words = np.frombuffer(b"".join(raw), "<u8")
         sizes = np.array([len(chain) >> 3 for chain in raw], np.int64)
         self._raw_start = np.concatenate(([0], np.cumsum(sizes)))
         # A chain means something else in another address space.
         spaces = np.int64(len(self._spaces) + 1)
         triple = (number * spaces + self._space) * spaces + self._kernel_space
-        triple[number < 0] = -1
-        unique, first, chain = np.unique(triple, return_index=True, return_inverse=True)
-        lacking = int(len(unique) > 0 and unique[0] == -1)
-        self._cache["chain"] = (chain - lacking).astype(np.int32)
-        first = first[lacking:]
+        chain = np.full(len(number), NOWHERE, np.int32)
+        first, chain[has], _ = rows_of(numbered(triple[has])[0])
+        first = has[first]
+        self._cache["chain"] = chain
         self._chain_raw = number[first]
         self._resolve_chains(words, sizes, first)
 
@@ -455,14 +494,11 @@ class Profile:
         code = np.zeros(len(chosen), np.int64)
         for key in keys:
             column = getattr(self, key)[chosen]
-            values, part = np.unique(column, return_inverse=True)
-            code = code * len(values) + part
-            _, code = np.unique(code, return_inverse=True)
-        _, first, inverse, counts = np.unique(
-            code, return_index=True, return_inverse=True, return_counts=True
-        )
-        periods = np.zeros(len(first), np.uint64)
-        np.add.at(periods, inverse, self.period[chosen])
+            part, size = numbered(column)
+            if size > 1:
+                code, _ = numbered(code * size + part)
+        first, inverse, counts = rows_of(code)
+        periods = sums(inverse, self.period[chosen], len(first))
         by_first = np.argsort(first, kind="stable")
         first = first[by_first]
         columns = {key: getattr(self, key)[chosen][first] for key in keys}

@@ -98,7 +98,7 @@ def header(reader: Reader, full: bool = False) -> str:
     out = [
         "# ========\n",
         f"# captured on    : {time.ctime(reader.mtime)}\n",
-        f"# header version : 1\n",
+        "# header version : 1\n",
         f"# data offset    : {reader.data_offset}\n",
         f"# data size      : {reader.data_size}\n",
         f"# feat offset    : {reader.feat_offset}\n",
