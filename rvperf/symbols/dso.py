@@ -15,6 +15,7 @@ from rvperf.symbols.elf import (
     BUILD_ID_SIZE,
     PT_LOAD,
     SHF_ALLOC,
+    SHN_ABS,
     SHT_DYNSYM,
     SHT_NOBITS,
     SHT_REL,
@@ -38,11 +39,13 @@ from rvperf.symbols.table import (
 )
 
 if TYPE_CHECKING:
+    from rvperf.symbols.disassembly import Line as Instruction
     from rvperf.symbols.lines import Line
+    from rvperf.symbols.unwind import Cfi
 
 KINDS = ("user", "kernel", "guest-kernel")
-SHN_ABS = 0xFFF1
 STV_INTERNAL, STV_HIDDEN = 1, 2
+LARGEST_CODE = 16 << 20
 LARGEST_SOURCE = 64 << 20
 LONGEST_PLT_NAME = 1023  # sympltname[1024] of util/symbol-elf.c
 
@@ -71,6 +74,7 @@ class Dso:
         self._kallsyms = kallsyms
         self.identity = kind != "user" or path.startswith(search.NO_FILE)
         self._tried: list[tuple[str, str]] = []
+        self._names = None
 
     def __repr__(self):
         return f"<Dso {self.path}>"
@@ -254,6 +258,29 @@ class Dso:
         if self.elf is None or address < 0 or size < 0:
             return b""
         return bytes(self.elf.data[address : address + size])
+
+    @functools.cached_property
+    def cfi(self) -> Cfi:
+        """How to unwind the stack from this file's code, by `virtual_address`."""
+        from rvperf.symbols.unwind import Cfi
+
+        if self.identity:
+            return Cfi()
+        debug = self._files[0]
+        return Cfi(self.elf, debug if debug is not self.elf else None)
+
+    def disassemble(self, start: int, end: int) -> list[Instruction]:
+        """The code from `start` to `end`, as objdump prints it; the lines have its addresses."""
+        from rvperf.symbols.disassembly import disassemble
+        from rvperf.symbols.names import Names
+
+        code = self.code(start, min(end - start, LARGEST_CODE))
+        if not code:
+            return []
+        if self._names is None:
+            self._names = Names(self._files[0] or self.elf)
+        name = self._names.at if self._names else None
+        return list(disassemble(code, self.virtual_address(start), name, self._names.gp))
 
     # Source.
 
