@@ -33,10 +33,11 @@ def thread_events(stacks: Stacks, thread: int, number: int, files: list[str], na
     who = stacks.profile.threads[thread]
     comm = stacks.comm_name(int(stacks.comm[chosen[-1]]))
     place = {"pid": who.pid, "tid": who.tid}
+    name = {"cat": "__metadata", "ph": "M", **place, "ts": 0, "args": {"name": comm}}
     if who.pid not in named:
         named.add(who.pid)
-        yield {"ph": "M", "name": "process_name", "ts": 0, **place, "args": {"name": comm}}
-    yield {"ph": "M", "name": "thread_name", "ts": 0, **place, "args": {"name": comm}}
+        yield {**name, "name": "process_name"}
+    yield {**name, "name": "thread_name"}
 
     tree = Tree()
     leaves: dict[int, int] = {}
@@ -52,7 +53,7 @@ def thread_events(stacks: Stacks, thread: int, number: int, files: list[str], na
     nodes = [node(stacks, tree, one, files) for one in range(len(tree))]
     profile = {"nodes": nodes, "samples": samples}
     deltas = np.diff(moments, prepend=moments[0]).tolist()
-    data = {"cpuProfile": profile, "timeDeltas": deltas}
+    data = {"cpuProfile": profile, "timeDeltas": deltas, "endTime": int(moments[-1])}
     yield {**head, "name": "ProfileChunk", "args": {"data": data}}
 
 

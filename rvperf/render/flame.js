@@ -66,7 +66,7 @@
   }
 
   function describe(frame) {
-    details.textContent = frame ? frame.title.split("\n").join("  ·  ") : "";
+    details.textContent = frame ? frame.title.split("\n").join(" · ") : "";
   }
 
   // One frame at a time can be reached with Tab; from there it goes on with the arrows.

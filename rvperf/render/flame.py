@@ -111,6 +111,7 @@ def flamegraph(stacks: Stacks, title: str = "") -> str:
         for node, offset, depth in frames
     ]
     left_out = len(tree) - len(frames)
+    heading = fitted(title, (WIDTH - 500) * LETTER / HEADING_LETTER)
     note = f"{left_out:,} frames are too narrow to be drawn" if left_out else ""
     subtitle = f"{event}: {counts[0]:,} samples, {total:,} events"
     looks = {tree.frame[node].look for node, _, _ in frames if node}
@@ -123,7 +124,7 @@ def flamegraph(stacks: Stacks, title: str = "") -> str:
         f"<title>{escape(title)} – {escape(event)}</title>\n"
         f"<style>{STYLE}{OWN_STYLE}</style>\n"
         f'<rect class="ground" width="100%" height="100%"/>\n'
-        f'<text class="heading" x="{SIDE}" y="24">{escape(fitted(title, (WIDTH - 500) * LETTER / HEADING_LETTER))}</text>\n'
+        f'<text class="heading" x="{SIDE}" y="24">{escape(heading)}</text>\n'
         f'<text class="small" x="{SIDE}" y="43">{escape(subtitle)}</text>\n'
         f"{controls()}"
         f'<g id="frames" role="tree" aria-label="Flame graph">\n'

@@ -367,7 +367,8 @@
     bar.style.width = `${100 * part / (whole || 1)}%`;
     const meter = make("span", { className: "meter" }, bar);
     meter.setAttribute("aria-hidden", "true");
-    return make("td", { className: "number" }, meter, percent(part, whole));
+    return make("td", { className: "number" }, meter,
+      make("span", { className: "share", textContent: percent(part, whole) }));
   }
 
   function drawTable() {

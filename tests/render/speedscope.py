@@ -1,5 +1,6 @@
-"""speedscope as an oracle: its schema, which is kept here, and itself, as its npm package has it."""
+"""speedscope as an oracle: its schema, which is kept here, and itself, out of its npm package."""
 
+import base64
 import json
 import os
 import shutil
@@ -30,3 +31,9 @@ def application(directory: Path) -> Path:
     archive = directory / done.stdout.split()[-1]
     shutil.unpack_archive(archive, directory, filter="data")
     return directory / "package" / "dist" / "release" / "index.html"
+
+
+def loading(name: str, data: bytes) -> str:
+    """A script that hands a file to the page, as speedscope's own command line does it."""
+    content = base64.b64encode(data).decode()
+    return f"speedscope.loadFileFromBase64({json.dumps(name)}, {json.dumps(content)})"
