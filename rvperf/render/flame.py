@@ -20,7 +20,7 @@ LETTER = 7.25
 HEADING_LETTER = 10.2
 NARROWEST = 0.1
 """px below which a frame is left out."""
-MOST = 20_000
+MOST = 15_000
 """Frames that are drawn; of more, the widest."""
 DEEPEST = 500
 """Levels that are drawn."""
@@ -190,6 +190,7 @@ SAID = {
 """What a look means, in words."""
 
 OWN_STYLE = """
+svg { background: var(--ground); }
 text { font: 12px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 .heading { font: 600 17px system-ui, "DejaVu Sans", sans-serif; fill: var(--ink); }
 .small { font: 12px system-ui, "DejaVu Sans", sans-serif; fill: var(--soft); }

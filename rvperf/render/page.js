@@ -24,6 +24,12 @@
     return `${Number((ns / size).toPrecision(4))} ${unit}`;
   }
 
+  // 1, 2 or 5 times a power of ten, not less than this.
+  function roundStep(least) {
+    const power = 10 ** Math.floor(Math.log10(Math.max(1, least)));
+    return [1, 2, 5, 10].map((n) => n * power).find((step) => step >= least);
+  }
+
   // --- events
 
   function unpack(event) {
@@ -254,7 +260,7 @@
       element.style.width = `${Math.max(wide, 0.5)}px`;
       element.style.top = `${up ? height - (tree.depth[n] + 1) * ROW : tree.depth[n] * ROW}px`;
       if (wide > 24) element.textContent = box.label;
-      else element.classList.add("thin");
+      else if (wide < 4) element.classList.add("thin");
       if (past) element.classList.add("past");
       if (state.pattern && !state.pattern.test(box.label)) element.classList.add("dim");
       shown.set(element, n);
@@ -265,7 +271,7 @@
     space.style.height = `${height}px`;
     area.append(space);
     flame.replaceChildren(area);
-    if (up) flame.scrollTop = flame.scrollHeight;
+    flame.scrollTop = up ? flame.scrollHeight : 0;
     flame.elements = elements;
     focused = zoom;
     get("reset").disabled = zoom === 0;
@@ -440,33 +446,38 @@
     const found = new Map();
     state.event.lanes.forEach(([comm, pid, tid, cpu], index) => {
       const key = state.by === "cpu" ? cpu : `${pid}/${tid}`;
-      if (!found.has(key)) found.set(key, { key, name: "", members: [], weight: 0, slices: null });
+      if (!found.has(key)) found.set(key, { key, pid, tid, cpu, name: "", members: [], weight: 0 });
       const row = found.get(key);
       row.name = state.by === "cpu" ? `CPU ${cpu}` : `${comm} ${tid}`;
       row.members.push(index);
     });
     const list = [...found.values()], of = [];
+    list.sort((a, b) => state.by === "cpu" ? a.cpu - b.cpu : a.pid - b.pid || a.tid - b.tid);
+    const empty = () => new Float64Array(state.event.slices + 1);
     for (const row of list) {
-      row.slices = new Float64Array(state.event.slices + 1);
+      row.slices = empty();
+      row.kernel = empty();
       for (const member of row.members) of[member] = row;
     }
-    const { decoded: entries } = state.event;
+    const { decoded: entries, box } = state.event;
     for (let n = 0; n < entries.node.length; n++) {
-      const row = of[entries.lane[n]];
-      row.slices[entries.slice[n]] += entries.weight[n];
+      const row = of[entries.lane[n]], slice = entries.slice[n];
+      row.slices[slice] += entries.weight[n];
       row.weight += entries.weight[n];
+      if (boxes[box[entries.node[n]]]?.look.includes("kernel")) row.kernel[slice] += entries.weight[n];
     }
-    if (state.by === "cpu") list.sort((a, b) => a.key - b.key);
     if (list.length <= MOST_LANES) return list;
     const heavy = [...list].sort((a, b) => b.weight - a.weight).slice(0, MOST_LANES - 1);
     const kept = list.filter((row) => heavy.includes(row));
     const others = list.filter((row) => !heavy.includes(row));
     const rest = {
       key: "others", name: `${others.length} others`, weight: 0,
-      members: others.flatMap((row) => row.members),
-      slices: new Float64Array(state.event.slices + 1),
+      members: others.flatMap((row) => row.members), slices: empty(), kernel: empty(),
     };
-    for (const row of others) row.slices.forEach((value, n) => { rest.slices[n] += value; });
+    for (const row of others) {
+      row.slices.forEach((value, n) => { rest.slices[n] += value; });
+      row.kernel.forEach((value, n) => { rest.kernel[n] += value; });
+    }
     return [...kept, rest];
   }
 
@@ -497,21 +508,27 @@
     const highest = Math.max(1, ...lanes.map((row) => row.slices.reduce((a, b) => Math.max(a, b), 0)));
     lanes.forEach((row, n) => {
       const off = state.row !== null && state.row.key !== row.key;
-      pen.fillStyle = style.getPropertyValue(off ? "--dim" : "--bar");
-      for (let k = 0; k < slices; k++) {
-        if (!row.slices[k]) continue;
-        const tall = Math.max(2, (LANE - 5) * row.slices[k] / highest);
-        pen.fillRect(k * step, (n + 1) * LANE - 2 - tall, Math.max(1, step - 0.4), tall);
+      // Kernel below, all on it: what stands out above is user mode.
+      for (const [values, colour] of [[row.slices, "--bar"], [row.kernel, "--bar-kernel"]]) {
+        pen.fillStyle = style.getPropertyValue(off ? "--dim" : colour);
+        for (let k = 0; k < slices; k++) {
+          if (!values[k]) continue;
+          const tall = Math.max(2, (LANE - 5) * values[k] / highest);
+          pen.fillRect(k * step, (n + 1) * LANE - 2 - tall, Math.max(1, step - 0.4), tall);
+        }
       }
       pen.fillStyle = style.getPropertyValue("--line");
       pen.fillRect(0, (n + 1) * LANE - 1, width, 1);
     });
     const span = data.end - data.start;
-    get("ticks").replaceChildren(...Array.from({ length: 7 }, (_, n) => {
-      const tick = make("span", { textContent: n ? duration(span * n / 6) : "0" });
-      tick.style.left = `${100 * n / 6}%`;
-      return tick;
-    }));
+    const every = roundStep(span / 6), ticks = [];
+    for (let at = 0; at <= span; at += every) {
+      const tick = make("span", { textContent: at ? duration(at) : "0" });
+      tick.style.left = `${100 * at / (span || 1)}%`;
+      if (at > 0.96 * span) tick.className = "last";
+      ticks.push(tick);
+    }
+    get("ticks").replaceChildren(...ticks);
     drawBrush();
   }
 

@@ -25,15 +25,17 @@ class MadeUp:
     def __init__(self, base: int = 0):
         self.base = base
         self.names: list[str] = []
+        self.slots: dict[str, int] = {}
         self.kernel = self if base else MadeUp(KERNEL)
 
     def dso(self, path, build_id, kind):
         return self.kernel if kind == "kernel" else self
 
     def slot(self, name: str) -> int:
-        if name not in self.names:
+        if name not in self.slots:
+            self.slots[name] = len(self.names)
             self.names.append(name)
-        return self.base + self.names.index(name) * SLOT
+        return self.base + self.slots[name] * SLOT
 
     def symbols_of(self, addresses):
         import numpy as np
