@@ -127,6 +127,7 @@ def thread(stacks: Stacks, number: int, start: int, libs: Libraries, files: list
         subcategory=0, nativeSymbol=None, innerWindowID=0, implementation=None, column=None,
     )  # fmt: skip
     calls = Table("prefix", "frame", "category", subcategory=0)
+    known: dict[int, list[tuple[int, int]]] = {}
     leaves: dict[int, int | None] = {}
 
     def frame(location, depth: int) -> tuple[int, int]:
@@ -147,9 +148,11 @@ def thread(stacks: Stacks, number: int, start: int, libs: Libraries, files: list
     def leaf(stack: int) -> int | None:
         prefix = None
         for index in stacks.stacks[stack]:
-            location = stacks.locations[index]
-            for depth in reversed(range(len(location.frames))):
-                row, category = frame(location, depth)
+            if index not in known:
+                location = stacks.locations[index]
+                depths = reversed(range(len(location.frames)))
+                known[index] = [frame(location, depth) for depth in depths]
+            for row, category in known[index]:
                 prefix = calls.row(prefix, row, category)
         return prefix
 

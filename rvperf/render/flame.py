@@ -7,8 +7,10 @@ the script through textContent.
 
 from pathlib import Path
 
+import numpy as np
+
 from rvperf.render.palette import STYLE, swatch, tone
-from rvperf.render.stacks import Stacks, Tree
+from rvperf.render.stacks import Stacks, Tree, number_pairs
 
 SCRIPT = Path(__file__).with_name("flame.js")
 WIDTH = 1200
@@ -66,14 +68,11 @@ def tree_of(stacks: Stacks):
 
     Without callchains the dso stands between comm and function.
     """
-    import numpy as np
-
-    from rvperf.render.stacks import number_pairs
-
+    # The tree is put together from numbers: they are quicker to look up than boxes.
+    numbers: dict[Box, int] = {}
+    functions = [numbers.setdefault(box, len(numbers)) for box in boxes_of(stacks)]
     tree = Tree()
-    boxes = boxes_of(stacks)
-    paths: dict[int, tuple] = {}
-    comms: dict[int, Box] = {}
+    paths: dict[int, tuple[int, ...]] = {}
     code = number_pairs(stacks.comm, stacks.stack)
     _, first, group, counts = np.unique(
         code, return_index=True, return_inverse=True, return_counts=True
@@ -84,15 +83,18 @@ def tree_of(stacks: Stacks):
     for n, (at, count, weight) in enumerate(
         zip(first.tolist(), counts.tolist(), periods.tolist(), strict=True)
     ):
-        comm, stack = int(stacks.comm[at]), int(stacks.stack[at])
-        if comm not in comms:
-            comms[comm] = Box(stacks.comm_name(comm), "", "comm")
+        comm = Box(stacks.comm_name(int(stacks.comm[at])), "", "comm")
+        stack = int(stacks.stack[at])
         if stack not in paths:
-            path = tuple(boxes[function] for function in stacks.path(stack))
+            path = stacks.path(stack)
+            paths[stack] = tuple(functions[function] for function in path)
             if not stacks.chained:
-                path = (Box(path[-1].dso, "", "dso"), *path)
-            paths[stack] = path
-        nodes[n] = tree.add((comms[comm], *paths[stack]), count, weight)
+                dso = Box(stacks.functions[path[-1]].dso, "", "dso")
+                paths[stack] = (numbers.setdefault(dso, len(numbers)), *paths[stack])
+        path = (numbers.setdefault(comm, len(numbers)), *paths[stack])
+        nodes[n] = tree.add(path, count, weight)
+    boxes = list(numbers)
+    tree.frame[1:] = [boxes[number] for number in tree.frame[1:]]
     return tree, nodes[group] if len(stacks) else nodes
 
 

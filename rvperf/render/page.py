@@ -19,17 +19,16 @@ from isa.record import Record
 from rvperf.perfdata.attr import SAMPLE
 from rvperf.render.flame import SAID, Box, tree_of
 from rvperf.render.palette import STYLE, TONES, tone
-from rvperf.render.pprof import varint
 from rvperf.render.speedscope import TIMES
 from rvperf.render.stacks import Stacks, Tree, legible, number_pairs
 
 HERE = Path(__file__)
-MOST_NODES = 40_000
-"""Nodes of all trees together; smaller ones are put together."""
-MOST_ENTRIES = 250_000
-"""Counts of all events together; with more, slices of time get longer."""
+MOST_ENTRIES = 350_000
+"""Counts of all events together, of about eight bytes each. For more, detail is given up."""
 SLICES = 480
-FEWEST_SLICES = 30
+DETAIL = ((40_000, 60), (12_000, 60), (4_000, 30))
+"""How many nodes all trees together may have, and slices of time at least, from finest on. What
+doesn't fit after the last stays as it is."""
 HOT = 10
 """Functions that are shown instruction by instruction."""
 SMALLER = Box("(smaller frames)", "", "unknown")
@@ -109,10 +108,13 @@ def embedded(content) -> str:
 
 def event_data(stacks: Stacks, boxes, start: int, end: int, share: int, annotate) -> dict:
     """An event as the page's script takes it."""
-    tree, nodes = tree_of(stacks)
-    tree, nodes, left_out = pruned(tree, nodes, MOST_NODES // share)
     lanes, lane = lanes_of(stacks)
-    slices, columns = entries(stacks, nodes, lane, start, end, MOST_ENTRIES // share)
+    whole, ends = tree_of(stacks)
+    for most, fewest in DETAIL:
+        tree, nodes, left_out = pruned(whole, ends, most // share)
+        slices, columns = entries(stacks, nodes, lane, start, end, MOST_ENTRIES // share, fewest)
+        if len(columns[0]) <= MOST_ENTRIES // share:
+            break
     period = fixed_period(stacks)
     clock = stacks.event.name.partition(":")[0] in TIMES
     listings = annotate(stacks, HOT) if annotate and len(stacks) else ()
@@ -179,7 +181,7 @@ def lanes_of(stacks: Stacks):
     return found, lane
 
 
-def entries(stacks: Stacks, nodes, lane, start: int, end: int, most: int):
+def entries(stacks: Stacks, nodes, lane, start: int, end: int, most: int, fewest: int):
     """Samples counted by slice of time, lane and node: the number of slices, and the columns slice,
     lane, node, count and period, sorted by the first three."""
     slices = SLICES if end > start else 1
@@ -190,14 +192,14 @@ def entries(stacks: Stacks, nodes, lane, start: int, end: int, most: int):
         _, first, group, counts = np.unique(
             code, return_index=True, return_inverse=True, return_counts=True
         )
-        if len(first) <= most or slices <= FEWEST_SLICES:
+        if len(first) <= most or slices <= fewest:
             break
         slices //= 2
     periods = np.zeros(len(first), np.int64)
     np.add.at(periods, group, stacks.period)
     columns = part[first], lane[first], nodes[first], counts, periods
     order = np.lexsort((columns[2], columns[1], columns[0]))
-    return slices, [column[order].tolist() for column in columns]
+    return slices, [column[order].astype(np.int64) for column in columns]
 
 
 def fixed_period(stacks: Stacks) -> int:
@@ -211,13 +213,25 @@ def packed(columns, period: int) -> str:
     """The entries as LEB128 numbers in base64: slice (from the last one's), lane, node (from the
     last one's if slice and lane are the same), count, and the sum of periods unless they are all
     `period`."""
-    out = bytearray()
-    was_part = was_lane = was_node = 0
-    for part, lane, node, count, weight in zip(*columns, strict=True):
-        fresh = part != was_part or lane != was_lane
-        out += varint(part - was_part) + varint(lane)
-        out += varint(node if fresh else node - was_node) + varint(count)
-        if not period:
-            out += varint(weight)
-        was_part, was_lane, was_node = part, lane, node
-    return base64.b64encode(out).decode()
+    part, lane, node, count, weight = columns
+    if not len(part):
+        return ""
+    step = np.diff(part, prepend=0)
+    same = (step == 0) & (np.diff(lane, prepend=0) == 0)
+    jump = np.where(same, np.diff(node, prepend=0), node)
+    table = [step, lane, jump, count] + [weight] * (not period)
+    return base64.b64encode(varints(np.stack(table, axis=1).ravel())).decode()
+
+
+def varints(values: np.ndarray) -> bytes:
+    """Numbers from 0 on, each seven bits a byte from the lowest on; all but the last have bit 7."""
+    sizes = np.ones(len(values), np.int64)
+    for bits in range(7, 63, 7):
+        sizes += values >> bits > 0
+    ends = np.cumsum(sizes)
+    out = np.zeros(int(ends[-1]) if len(ends) else 0, np.uint8)
+    for k in range(int(sizes.max(initial=0))):
+        here = np.flatnonzero(sizes > k)
+        byte = values[here] >> 7 * k & 0x7F | np.where(sizes[here] > k + 1, 0x80, 0)
+        out[ends[here] - sizes[here] + k] = byte
+    return out.tobytes()

@@ -49,7 +49,12 @@ VARINT, BYTES = 0, 2
 """Wire types."""
 
 
+SHORT = [bytes([value]) for value in range(128)]
+
+
 def varint(value: int) -> bytes:
+    if 0 <= value < 128:
+        return SHORT[value]
     value &= (1 << 64) - 1
     out = bytearray()
     while value > 0x7F:

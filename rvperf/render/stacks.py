@@ -275,9 +275,15 @@ class Stacks:
 
 def number_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """A number for each pair of values, the same for equal ones."""
+    if not len(first):
+        return np.zeros(0, np.int64)
+    if min(first.min(), second.min()) >= 0:
+        high, wide = int(first.max()), int(second.max()) + 1
+        if (high + 1) * wide < 1 << 62:
+            return first.astype(np.int64) * wide + second.astype(np.int64)
     a, one = np.unique(first, return_inverse=True)
     b, other = np.unique(second, return_inverse=True)
-    return one.astype(np.int64) * max(1, len(b)) + other
+    return one.astype(np.int64) * len(b) + other
 
 
 class Tree:
