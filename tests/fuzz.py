@@ -45,6 +45,9 @@ class Pair:
             Native(hart_in(extra=EXTRA, mstatus=FS)),
             Reference(hart_in(mstatus=FS)),
         ]
+        for engine in self.engines:
+            engine.hart.record_calls()
+            engine.hart.record_transfers(depth=64)
 
     def refill(self, random: Random) -> None:
         """New bytes everywhere; the code begins in mid-word, so that some of it crosses a page."""
@@ -66,12 +69,15 @@ class Pair:
             hart = engine.hart
             hart.x[:32], hart.f[:] = x, f
             hart.fcsr, hart.reservation, hart.pc = fcsr, None, pc
+            hart.calls.clear()
+            hart.calls.push(RAM_AT + 0x2000, x[2], pc, pc)
             trap = None
             try:
                 engine.run(steps)
             except Trap as raised:
                 trap = raised.cause, raised.tval
-            found.append((trap, hart.pc, hart.fcsr, tuple(hart.x[:32]), tuple(hart.f)))
+            recorded = tuple(hart.call_stack()), tuple(hart.branch_records())
+            found.append((trap, hart.pc, hart.fcsr, recorded, tuple(hart.x[:32]), tuple(hart.f)))
         return found
 
     def memory(self) -> list[bytes]:
@@ -168,7 +174,7 @@ def mutant(seed: int) -> bytes:
 def run_mutants(first: int, count: int) -> None:
     """Run mutants in this process, each one's seed on stdout before it starts."""
     from rvperf.events import DEFAULT, parse_events
-    from rvperf.session import SessionError, StatRequest, stat
+    from rvperf.session import SessionError, StatRequest, Workload, stat
 
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_SIZE, FILE_SIZE))
@@ -179,9 +185,8 @@ def run_mutants(first: int, count: int) -> None:
         signal.alarm(SECONDS)
         Path("it").write_bytes(mutant(seed))
         Path("it").chmod(0o755)
-        request = StatRequest(
+        workload = Workload(
             argv=("./it", "a", "b"),
-            events=parse_events(DEFAULT),
             sysroot=None,
             allow_write=(),
             env={"A": "b"},
@@ -189,7 +194,7 @@ def run_mutants(first: int, count: int) -> None:
             descriptors=(nowhere, nowhere, nowhere),
         )
         try:
-            result = stat(request)
+            result = stat(StatRequest(workload, parse_events(DEFAULT)))
         except SessionError as error:
             assert error.exit_code == 255 and error.message.startswith("Workload failed: ")
         else:

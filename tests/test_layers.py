@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 BELOW = {
     "cli": {"session", "render", "profile", "perfdata"},
-    "session": {"stack", "events", "engine", "machine", "results"},
+    "session": {"stack", "events", "engine", "machine", "perfdata", "results"},
     "render": {"results", "profile"},
     "profile": {"perfdata", "symbols"},
     "symbols": {"isa"},

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rvperf.events import parse_events
-from rvperf.session import StatRequest, stat
+from rvperf.session import StatRequest, Workload, stat
 from tests.oracles import need, qemu
 from tests.subject import counted, rvperf
 
@@ -177,17 +177,15 @@ def test_both_engines_count_and_print_the_same(case, tmp_path, monkeypatch, capf
     monkeypatch.chdir(tmp_path)
     results = []
     for engine in ("reference", "native"):
-        done = stat(
-            StatRequest(
-                argv=(str(ROOT / case.argv[0]), *case.args),
-                events=parse_events(COUNTABLE),
-                sysroot=None,
-                allow_write=(),
-                env=ENV,
-                engine=engine,
-                timeout_ns=FIRST_NS,
-            )
+        workload = Workload(
+            argv=(str(ROOT / case.argv[0]), *case.args),
+            sysroot=None,
+            allow_write=(),
+            env=ENV,
+            engine=engine,
+            timeout_ns=FIRST_NS,
         )
+        done = stat(StatRequest(workload, parse_events(COUNTABLE)))
         results.append((done, capfd.readouterr()))
     assert results[0] == results[1]
 

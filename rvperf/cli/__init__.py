@@ -15,6 +15,7 @@ COMMANDS = {
     "buildid-list": "List the buildids in a perf.data file",
     "evlist": "List the event names in a perf.data file",
     "list": "List all symbolic event types",
+    "record": "Run a command and record its profile into perf.data",
     "stat": "Run a command and gather performance counter statistics",
 }
 BUILT_IN = {

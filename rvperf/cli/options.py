@@ -20,8 +20,9 @@ COLUMN = 24
 class Option(Record):
     """A row of a command's option table.
 
-    `kind` is flag (on or off), count (how often), text, number, several (a tuple of values) or
-    missing (perf has it, we don't yet). `convert` is applied to a value when it is met.
+    `kind` is flag (on or off), count (how often), text, number, several (a tuple of values),
+    optional (text that may be left out, and is "" then; it has to be attached) or missing (perf
+    has it, we don't yet). `convert` is applied to a value when it is met.
     """
 
     short: str
@@ -81,7 +82,10 @@ def switches(options, letters, rest, values) -> None:
         if option is None:
             raise Usage(f"  Error: unknown switch `{letter}'\n\n", None)
         named = f"switch `{letter}'"
-        if option.value and option.kind != "missing":
+        if option.kind == "optional":
+            set_value(option, named, letters, values)
+            letters = ""
+        elif option.value and option.kind != "missing":
             if not letters and not rest:
                 raise Usage(f" Error: {named} requires a value\n", (option.long,))
             value = letters or rest.pop(0)
@@ -105,6 +109,8 @@ def long_option(options, word, rest, values) -> None:
         set_value(option, named, None, values, on)
     elif not on:
         values[option.key] = option.default
+    elif option.kind == "optional":
+        set_value(option, named, attached, values)
     elif not equals and not rest:
         raise Usage(f" Error: {named} requires a value\n", (option.long,))
     else:
@@ -170,7 +176,9 @@ def usage(synopsis: str, options: tuple[Option, ...], about: tuple[str, ...] | N
 
 def option_line(option: Option) -> str:
     line = f"    -{option.short}, --{option.long}" if option.short else f"        --{option.long}"
-    if option.value:
+    if option.kind == "optional":
+        line += f"[=<{option.value}>]"
+    elif option.value:
         line += f" <{option.value}>"
     if len(line) <= COLUMN:
         return f"{line:<{COLUMN + 2}}{option.help}\n"

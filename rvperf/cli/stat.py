@@ -30,17 +30,36 @@ def events_of(text: str) -> tuple[Event, ...]:
         raise Usage(syntax_error(error) + "\n", ("event",)) from None
 
 
+EVENTS = Option(
+    "e",
+    "event",
+    "event selector. use 'rvperf list' to list available events",
+    "several",
+    "event",
+    (),
+    events_of,
+)
+SANDBOX = (
+    Option(
+        "",
+        "sysroot",
+        "directory with the program's own libraries and files (default: $RVPERF_SYSROOT)",
+        "text",
+        "dir",
+    ),
+    Option("", "allow-write", "let the program write below this directory", "several", "dir", ()),
+)
+ENGINE = Option(
+    "",
+    "engine",
+    "what executes the program: native (default), or reference, slow and for checking",
+    "text",
+    "native|reference",
+    "native",
+)
 OPTIONS = (
     missing("T", "transaction"),
-    Option(
-        "e",
-        "event",
-        "event selector. use 'rvperf list' to list available events",
-        "several",
-        "event",
-        (),
-        events_of,
-    ),
+    EVENTS,
     missing("", "filter", "filter"),
     Option("i", "no-inherit", "child tasks do not inherit counters", default=True),
     missing("p", "pid", "pid"),
@@ -107,22 +126,8 @@ OPTIONS = (
     missing("", "cputype", "hybrid cpu type"),
     missing("", "control", "fd:ctl-fd[,ack-fd] or fifo:ctl-fifo[,ack-fifo]"),
     missing("", "iostat"),
-    Option(
-        "",
-        "sysroot",
-        "directory with the program's own libraries and files (default: $RVPERF_SYSROOT)",
-        "text",
-        "dir",
-    ),
-    Option("", "allow-write", "let the program write below this directory", "several", "dir", ()),
-    Option(
-        "",
-        "engine",
-        "what executes the program: native (default), or reference, slow and for checking",
-        "text",
-        "native|reference",
-        "native",
-    ),
+    *SANDBOX,
+    ENGINE,
 )
 
 
@@ -219,14 +224,13 @@ def wanted(options) -> tuple[Event, ...]:
 
 def measure(options, command, events, descriptors) -> StatResult:
     """One run. What nothing can count gets its row here, so the session only sees the rest."""
-    from rvperf.session import StatRequest, stat
+    from rvperf.session import StatRequest, Workload, stat
 
     gc.freeze()  # what is imported by now is no garbage
     gc.enable()
     timeout = options["timeout"]
-    request = StatRequest(
+    workload = Workload(
         argv=command,
-        events=tuple(event for event in events if event.countable),
         sysroot=options["sysroot"] or os.environ.get("RVPERF_SYSROOT") or None,
         allow_write=options["allow_write"],
         env=dict(os.environ),
@@ -235,7 +239,7 @@ def measure(options, command, events, descriptors) -> StatResult:
         verbose=options["verbose"],
         descriptors=descriptors,
     )
-    result = stat(request)
+    result = stat(StatRequest(workload, tuple(event for event in events if event.countable)))
     counted = iter(result.counts)
     counts = [
         replace(next(counted), context=event.context)

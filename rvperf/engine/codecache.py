@@ -177,12 +177,16 @@ BUILT_AHEAD = os.path.join(os.path.dirname(__file__), "tier0.bin")
 """Tier 0 as installing rvperf leaves it, so that the first run need not compile it."""
 
 
-def tier0(table) -> Tier0:
-    """Tier 0 for the table: from the cache, else as built ahead, else compiled; then cached."""
-    name = f"tier0-{key()}"
+def tier0(table, counting: bool = False) -> Tier0:
+    """Tier 0 for the table: from the cache, else as built ahead, else compiled; then cached.
+
+    The one that is `counting` executions is compiled when it is first asked for.
+    """
+    name = f"tier0-{key()}{'-counting' if counting else ''}"
     found = read(name)
     if not found:
-        found = read_built_ahead() or compile_tier0(table)
+        found = None if counting else read_built_ahead()
+        found = found or compile_tier0(table, counting)
         write(name, found)
     return Tier0(*found)
 
@@ -197,12 +201,12 @@ def read_built_ahead():
     return tuple(found) if built_for == key() else None
 
 
-def compile_tier0(table) -> tuple[bytes, dict[str, int], list[str]]:
+def compile_tier0(table, counting: bool = False) -> tuple[bytes, dict[str, int], list[str]]:
     """The fields of `Tier0`, compiled for this processor."""
     from rvperf.engine import interpreter
     from rvperf.engine.objects import compile_module
 
-    piece = compile_module(interpreter.module(table))
+    piece = compile_module(interpreter.module(table, counting))
     handlers = [handler.name for handler in interpreter.handlers(table)]
     return piece.code, piece.symbols, handlers
 

@@ -26,7 +26,15 @@ from rvperf.engine.lower import (
     function_text,
     needs_floats,
 )
+from rvperf.engine.recording import (
+    cycle_now,
+    pop_call,
+    push_call,
+    record_transfer,
+    start_clock,
+)
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
+from rvperf.machine import transfers
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART, SINK
 from rvperf.machine.timing import MISPREDICT_CYCLES, PREDICTOR_MASK, cycles_of, predict
@@ -79,6 +87,7 @@ class Interpreted(Native):
         self.length = 4
         self.kind = ""
         self.mispredicted = None  # a word, 1 if the branch in hand was
+        self.counts_executions = False
 
     def text(self) -> str:
         return function_text(self.code, SIGNATURE.format(name=f'"{self.code.name}"'))
@@ -180,12 +189,24 @@ class Interpreted(Native):
             budget = budget - (self.read_field("unit") & self.mispredicted * MISPREDICT_CYCLES)
         for field in COUNTED_BY_KIND_NAMES.get(self.kind, ()):
             self.bump(field, 1)
+        if self.counts_executions:
+            self.count_at(layout.PAGE_EXECUTIONS, 1)
+            if self.mispredicted is not None:
+                self.count_at(layout.PAGE_MISSES, self.mispredicted)
         return budget
+
+    def count_at(self, counters: int, by) -> None:
+        """Add to the counter of the instruction in hand among some in its decoded page."""
+        code = self.code
+        # Entries are twice as far apart as counters are.
+        pointer = code.address("%entry", Ssa(code, counters) - (self.pc & 0xFFE).shl(2))
+        code.store(pointer, code.load(pointer) + by)
 
     def arrive(self, target) -> None:
         """Retire a jump and go on at target; backward jumps, calls and the like count as heat."""
         code = self.code
         budget = self.count()
+        record_arrival(self, target, budget)
         entry_of, miss = code.fresh("known"), code.fresh("unknown")
         slot = fetch_slot(self, target)
         tag = code.load(code.address(slot, layout.FETCH_TAG))
@@ -236,10 +257,11 @@ def dispatch(m: Interpreted, page: str, pc, budget) -> None:
     m.tail(function, entry, pc, budget)
 
 
-def instruction(handler: Handler) -> Interpreted:
-    """The function of one instruction."""
+def instruction(handler: Handler, counting: bool) -> Interpreted:
+    """The function of one instruction, which also counts executions if `counting`."""
     insn, length = handler.insn, handler.length
     m = Interpreted(handler.name)
+    m.counts_executions = counting
     code = m.code
     m.length, m.kind, m.jumped = length, insn.kind, None
     m.csr = handler.csr
@@ -252,6 +274,8 @@ def instruction(handler: Handler) -> Interpreted:
         code.start(on)
     given = {name: m if name == "m" else m.operand(name) for name in insn.parameters}
     value = insn.body(**given)
+    if m.kind in ("jump", "jump-register"):
+        record_call(m)
     if value is not None and insn.writes:
         pointer = m.register(insn.writes)
         if isinstance(value, Ssa) and value.double is not None:
@@ -266,6 +290,77 @@ def instruction(handler: Handler) -> Interpreted:
     function = code.value(f"load ptr, ptr {entry}, align 8")
     m.tail(function, entry, m.pc + length, budget)
     return m
+
+
+def record_call(m: Interpreted) -> None:
+    """Keep the shadow call stack, if there is one, at the jump in hand."""
+    code = m.code
+    kept, done = code.fresh("kept"), code.fresh("done")
+    code.branch(m.read_field("calls") == 0, done, kept, LIKELY)
+    code.start(kept)
+    rd, rs1 = (code.load(code.address("%entry", SLOTS[name]), 8) for name in ("rd", "rs1"))
+    to_link, from_link = ((number & ~4) == 1 for number in (rd, rs1))  # x1 or x5
+    call, other = code.fresh("call"), code.fresh("other")
+    code.branch(to_link, call, other)
+    code.start(call)
+    if m.kind == "jump-register":
+        both, alone = code.fresh("both"), code.fresh("alone")
+        code.branch(from_link & (rd != rs1), both, alone, UNLIKELY)
+        code.start(both)
+        m.give_up()  # the coroutine's hint is rare
+        code.start(alone)
+    stack_pointer = code.load(code.address("%state", HART["x"] + 8 * 2))
+    push_call(m, m.pc, m.pc + m.length, m.jumped, stack_pointer)
+    code.goto(done)
+    code.start(other)
+    if m.kind == "jump-register":
+        back = code.fresh("back")
+        code.branch(from_link, back, done)
+        code.start(back)
+        pop_call(m, m.jumped)
+    code.goto(done)
+    code.start(done)
+
+
+def record_arrival(m: Interpreted, target, budget) -> None:
+    """Record the transfer in hand, which is complete, if its type is recorded."""
+    code = m.code
+    some, wanted, done = code.fresh("some"), code.fresh("wanted"), code.fresh("done")
+    types = m.read_field("transfers")
+    code.branch(types == 0, done, some, LIKELY)
+    code.start(some)
+    mispredicted = 0
+    if m.kind == "branch":
+        type_, mispredicted = Ssa(code, transfers.TAKEN_BRANCH), m.mispredicted
+    else:
+        type_ = transfer_type(m)
+    code.branch(types.shr(type_) & 1 == 0, done, wanted)
+    code.start(wanted)
+    cycle = cycle_now(m, budget, m.read_field("unit"))
+    record_transfer(m, type_, m.pc, target, mispredicted, cycle)
+    code.goto(done)
+    code.start(done)
+
+
+def transfer_type(m: Interpreted) -> Ssa:
+    """The type of the jump in hand, as `transfers.type_of` gives it."""
+    code = m.code
+    rd = code.load(code.address("%entry", SLOTS["rd"]), 8)
+    calls, links = (rd & ~4) == 1, rd != SINK
+    if m.kind == "jump":
+        other = links.apply(
+            "select", links, transfers.OTHER_DIRECT_JUMP, Ssa(code, transfers.DIRECT_JUMP)
+        )
+        return calls.apply("select", calls, transfers.DIRECT_CALL, other)
+    rs1 = code.load(code.address("%entry", SLOTS["rs1"]), 8)
+    from_link = (rs1 & ~4) == 1
+    swaps = from_link & (rd != rs1)
+    other = links.apply(
+        "select", links, transfers.OTHER_INDIRECT_JUMP, Ssa(code, transfers.INDIRECT_JUMP)
+    )
+    back = from_link.apply("select", from_link, transfers.RETURN, other)
+    call = swaps.apply("select", swaps, transfers.COROUTINE_SWAP, transfers.INDIRECT_CALL)
+    return calls.apply("select", calls, call, back)
 
 
 # What is not an instruction.
@@ -480,11 +575,11 @@ def jump_cache(m: Native, pc, hit: str, miss: str) -> str:
     return function
 
 
-def undecoded(name: str, crossing: bool) -> Interpreted:
+def undecoded(name: str, crossing: bool, counting: bool = False) -> Interpreted:
     """Read the instruction at pc and set its entry, then execute it.
 
-    An instruction that crosses into the next page is read anew each time (`crossing`) into a
-    scratch entry, because the next page has a life of its own.
+    An instruction that crosses into the next page is read anew each time (`crossing`), because the
+    next page has a life of its own: its entry goes on leading here.
     """
     m = Interpreted(name)
     code, pc = m.code, m.pc
@@ -508,10 +603,13 @@ def undecoded(name: str, crossing: bool) -> Interpreted:
         index = page - m.read_field("ram_base")
         ram = code.value(f"load ptr, ptr {m.field('ram')}, align 8")
         high = code.load(code.address(ram, index), 16)
-        scratch = m.field("scratch")
-        decode_call(m, low | high.shl(16), scratch)
-        function = code.value(f"load ptr, ptr {scratch}, align 8")
-        m.tail(function, scratch)
+        leads_here = code.load("%entry")
+        handler = decode_call(m, low | high.shl(16), "%entry")
+        function = code.value("load ptr, ptr %entry, align 8")
+        code.store("%entry", leads_here)
+        if counting:
+            count_crossing(m, handler)
+        m.tail(function)
         return m
     short, long, word = code.fresh("short"), code.fresh("long"), code.fresh("word")
     code.branch((low & 3) == 3, long, short)
@@ -535,6 +633,22 @@ def undecoded(name: str, crossing: bool) -> Interpreted:
     function = code.value("load ptr, ptr %entry, align 8")
     m.tail(function)
     return m
+
+
+def count_crossing(m: Interpreted, handler: Ssa) -> None:
+    """Note what is counted for an instruction that crosses into the next page. Should that change,
+    the Python reader executes and counts it."""
+    code = m.code
+    at = code.address(page_of_entry(m), layout.PAGE_CROSSING)
+    noted = code.load(at, 16)
+    new, changed, same = code.fresh("new"), code.fresh("changed"), code.fresh("same")
+    code.branch((noted == 0) | (noted == handler), new, changed, LIKELY)
+    code.start(changed)
+    m.give_up()
+    code.start(new)
+    code.store(at, handler, 16)
+    code.goto(same)
+    code.start(same)
 
 
 def remember(m: Interpreted, index: Ssa) -> None:
@@ -644,6 +758,7 @@ def run_function() -> Interpreted:
     code = m.code
     m.set_host_control(m.host_control_for(m.read_field("frm") & 3))
     pc, budget = m.read_field("pc"), m.read_field("budget")
+    start_clock(m, budget)
     result = code.value(
         f"call {CONVENTION} i64 @resume(ptr %state, ptr null, i64 {pc.text}, i64 {budget.text})"
     )
@@ -653,8 +768,11 @@ def run_function() -> Interpreted:
     return m
 
 
-def module(table: Table) -> str:
-    """Tier 0 as an LLVM module: `run`, and the functions that `handlers` lists, by their names."""
+def module(table: Table, counting: bool = False) -> str:
+    """Tier 0 as an LLVM module: `run`, and the functions that `handlers` lists, by their names.
+
+    If `counting`, executions are counted as well (rvperf.machine.executions).
+    """
     listed = handlers(table)
     functions = [
         leaving("reader", layout.READER),
@@ -669,13 +787,13 @@ def module(table: Table) -> str:
         resync("resume", False),
         enter_region("enter_region"),
         undecoded("undecoded", False),
-        undecoded("crossing", True),
+        undecoded("crossing", True, counting),
     ]
-    functions += [instruction(handler) for handler in listed if handler.insn]
-    from rvperf.engine.advance import advance
+    functions += [instruction(handler, counting) for handler in listed if handler.insn]
+    from rvperf.engine.advance import CAPTURE, advance, capture
 
     declared = set()
-    text = [decoder(table)]
+    text = [decoder(table), function_text(capture().code, CAPTURE)]
     for m in (run_function(), advance()):
         declared.update(m.code.declared)
         text.append(function_text(m.code, f"i64 @{m.code.name}(ptr %state)"))

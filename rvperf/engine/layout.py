@@ -32,6 +32,12 @@ ENTRIES = 2048 + 2
 PAGE_HANDLERS = ENTRIES * ENTRY
 PAGE_JUMPS = PAGE_HANDLERS + 2 * 2052
 DECODED_PAGE = -(-(PAGE_JUMPS + 2 * 2052) // 64) * 64
+# Where executions are counted, behind it: how often each halfword's instruction was executed, and
+# how often it was mispredicted.
+PAGE_EXECUTIONS = DECODED_PAGE
+PAGE_MISSES = PAGE_EXECUTIONS + 8 * 2048
+COUNTING_PAGE = PAGE_MISSES + 8 * 2048
+PAGE_CROSSING = PAGE_HANDLERS + 2 * 2048  # the handler of what begins in the last halfword
 
 ENGINE = Layout(HART.size)
 ENGINE.words("budget")  # instructions that may still retire; see `unit`
@@ -49,9 +55,19 @@ ENGINE.words("handlers")  # the table of tier 0's functions
 ENGINE.words("jumps")  # the jump cache
 ENGINE.words("resync")  # tier 0: go on at pc, in a region if there is one
 ENGINE.words("resume")  # tier 0: execute one instruction at pc, then go on
-ENGINE.bytes("scratch", 3 * ENTRY, 64)  # a decoded instruction that crosses a page
+# Samples that native code takes by itself: see rvperf.engine.advance.
+ENGINE.words("periods", 6)  # by hart.SOURCES; 0 where a stop is Python's
+ENGINE.words("samples")  # where the next sample goes in this process
+ENGINE.words("samples_end")
+ENGINE.words("chain")  # what of the call chain a sample has: see below
+ENGINE.words("chain_most")  # entries, the sample's own address among them
 ENGINE.bytes("fetch", FETCH_ENTRIES * FETCH_ENTRY, 64)
 ENGINE.bytes("tlb", TLB_ENTRIES * TLB_ENTRY, 64)
+
+NO_CHAIN, FRAME_CHAIN, CALLS_CHAIN = range(3)
+# A sample: its source's place in hart.SOURCES, the clock as far as it is uncollected, how many
+# addresses follow, and those, the sample's own first.
+SAMPLE_SOURCE, SAMPLE_CLOCK, SAMPLE_COUNT, SAMPLE_CHAIN = 0, 8, 16, 24
 
 # Among a region's live events: its budget is of cycles.
 CYCLE_BUDGET = "cycle-budget"

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from array import array
 
 from isa.ext import RV64GC
 from rvperf.engine import layout
+from rvperf.engine.advance import Capture
 from rvperf.engine.codecache import tier0
 from rvperf.engine.layout import (
     CALL,
+    COUNTING_PAGE,
     DECODED_PAGE,
     ENGINE,
     ENTRIES,
@@ -28,13 +31,14 @@ from rvperf.engine.layout import (
 )
 from rvperf.engine.objects import Arena
 from rvperf.engine.reference import Reference
+from rvperf.machine.executions import HALFWORDS, PageIdentity
 from rvperf.machine.hart import Hart
 from rvperf.machine.state import HART, Block
 
 EXTRA = ENGINE.size - HART.size
 SLICE = 2_000_000  # instructions between looks at the compiling process, while it has work
 POOL_PAGES = 2048  # decoded pages kept; when they are used up, all are dropped
-NOT_HOT = 0xFFFF
+NOT_HOT = 0  # a number of jumps that never comes
 
 
 class Native:
@@ -47,7 +51,10 @@ class Native:
         self.hart = hart
         self.reader = Reference(hart)
         self.arena = Arena()
-        piece = tier0(RV64GC)
+        self.counting = hart.executions is not None
+        if self.counting and regions:
+            raise ValueError("regions don't count executions")
+        piece = tier0(RV64GC, self.counting)
         base = self.arena.add(piece.code)
         self.functions = {name: base + offset for name, offset in piece.symbols.items()}
         self.handler_names = piece.handlers
@@ -62,7 +69,8 @@ class Native:
         ram = hart.ram
         self._decoded = Block(8 * (ram.size >> 12))
         self._pointers = self._decoded.words(0, ram.size >> 12)
-        self._pool = mmap.mmap(-1, POOL_PAGES * DECODED_PAGE)
+        self._page_size = COUNTING_PAGE if self.counting else DECODED_PAGE
+        self._pool = mmap.mmap(-1, POOL_PAGES * self._page_size)
         self._pool_address = ctypes.addressof(ctypes.c_char.from_buffer(self._pool))
         self._pool_used = 0
         self._pages: list[int] = []  # RAM page numbers with decoded entries
@@ -83,9 +91,9 @@ class Native:
         self.jumps = words["jumps"]
         self._no_jumps = Block(layout.JUMP_ENTRIES * layout.JUMP_ENTRY)
         self.jumps[0] = self._no_jumps.address
-        scratch = hart.state.words(ENGINE["scratch"], 6)
-        scratch[2] = scratch[4] = self.functions["resync"]
         self._instructions = hart.state.words(HART["instructions"])
+        hart.capture = Capture(hart)
+        self._mode_cycles = hart.state.words(HART["mode_cycles"])
         self._context = None
         self._unpolled = 0
         self.forget_translations()
@@ -96,6 +104,10 @@ class Native:
                 self._unit[0] = layout.CYCLES
         ram.on_code_write = self.forget_page
         hart.fences.append(self._fenced)
+        if self.counting:
+            self._identities: dict[int, PageIdentity] = {}  # what decoded pages hold, by RAM page
+            self._kinds = list(map(kind_of, piece.handlers))
+            hart.executions.collectors.append(self._collect_executions)
 
     def run(self, budget: int) -> None:
         """Execute until `budget` instructions have retired, or a stop has been reached.
@@ -112,6 +124,8 @@ class Native:
             context = hart.context
             if context != self._context:
                 self._enter_context(context)
+            if hart.transfers:
+                self._mode_cycles[0] = hart.counts[context[0]]["cycles"]
             reason, retired = enter(min(budget, SLICE) if busy else budget)
             self._unpolled += retired
             budget -= retired
@@ -186,7 +200,7 @@ class Native:
             self.regions.unmapped(va)
 
     def _blank_page(self) -> bytes:
-        page = bytearray(DECODED_PAGE)
+        page = bytearray(self._page_size)
         first = self.functions["undecoded"].to_bytes(8, "little") + bytes(8)
         page[: ENTRIES * ENTRY] = first * ENTRIES
         end = self.functions["resync"].to_bytes(8, "little") + bytes(8)
@@ -201,9 +215,11 @@ class Native:
             return
         if self._pool_used == POOL_PAGES:
             self.forget_code()
-        at = self._pool_used * DECODED_PAGE
+        if self.counting:
+            self._identities[index] = self.hart.executions.identify(self.hart.pc)
+        at = self._pool_used * self._page_size
         self._pool_used += 1
-        ctypes.memmove(self._pool_address + at, self._blank, DECODED_PAGE)
+        ctypes.memmove(self._pool_address + at, self._blank, self._page_size)
         self._pointers[index] = self._pool_address + at
         self._pages.append(index)
         self.hart.ram.code.view[index] = 1
@@ -217,7 +233,9 @@ class Native:
         """Drop what was decoded and compiled of a RAM page, because it is written to."""
         self.hart.ram.code.view[index] = 0
         if at := self._pointers[index]:
-            ctypes.memmove(at, self._blank, DECODED_PAGE)
+            if self.counting:
+                self._collect_page(index)
+            ctypes.memmove(at, self._blank, self._page_size)
             self._pointers[index] = 0
             self._pages.remove(index)
         self._forget_fetches()
@@ -226,6 +244,8 @@ class Native:
 
     def forget_code(self) -> None:
         """Drop all decoded pages."""
+        if self.counting:
+            self._collect_executions()
         for index in self._pages:
             self._pointers[index] = 0
             self.hart.ram.code.view[index] = 0
@@ -239,3 +259,31 @@ class Native:
         ctypes.memset(
             self._state + ENGINE["fetch"], 0xFF, layout.FETCH_ENTRIES * layout.FETCH_ENTRY
         )
+
+    # Executions.
+
+    def _collect_executions(self) -> None:
+        for index in self._pages:
+            self._collect_page(index)
+
+    def _collect_page(self, index: int) -> None:
+        """Give away what was counted in a page."""
+        at = self._pointers[index]
+        size = 8 * HALFWORDS
+        executions = ctypes.string_at(at + layout.PAGE_EXECUTIONS, size)
+        if executions == bytes(size):
+            return
+        misses = ctypes.string_at(at + layout.PAGE_MISSES, size)
+        handlers = array("H", ctypes.string_at(at + layout.PAGE_HANDLERS, 2 * HALFWORDS + 2))
+        if self.handler_names[handlers[-2]] == "crossing":
+            handlers[-2] = handlers[-1]
+        kinds = [self._kinds[handler] for handler in handlers[:-1]]
+        identity = self._identities[index]
+        self.hart.executions.add(identity, array("Q", executions), array("Q", misses), kinds)
+        ctypes.memset(at + layout.PAGE_EXECUTIONS, 0, layout.COUNTING_PAGE - layout.PAGE_EXECUTIONS)
+
+
+def kind_of(handler: str) -> str:
+    """The kind of the instructions that a function of tier 0 executes, "" if it executes none."""
+    name, is_instruction, _ = handler.partition("/")
+    return RV64GC[name].kind if is_instruction else ""

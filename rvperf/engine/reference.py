@@ -12,7 +12,9 @@ from isa import softfloat
 from isa.ext import RV64GC
 from isa.num import MASK, Num, Truth, number, signed
 from isa.spec import Decoded, Table
+from rvperf.machine.calls import hints
 from rvperf.machine.hart import Hart
+from rvperf.machine.transfers import type_of
 from rvperf.machine.traps import Trap
 
 U, S, M = 0, 1, 3
@@ -293,6 +295,12 @@ class Reference:
         registers = hart.f if insn.writes == "fd" else hart.x
         if insn.writes == "rd" and destination == 0:
             destination = None
+        links, transfer = None, type_of(kind)
+        if kind in ("jump", "jump-register"):
+            links = decoded.operands["rd"], decoded.operands.get("rs1", 0)
+            transfer = type_of(kind, *links)
+            if not any(hints(*links)):
+                links = None
 
         def execute(pc: int) -> None:
             effects.word = word
@@ -306,9 +314,14 @@ class Reference:
                 if trap.cause == ILLEGAL_INSTRUCTION:
                     trap.tval = word
                 raise
+            if links and hart.calls:
+                hart.calls.jumped(*links, pc, pc + length & MASK, effects.next_pc, hart.x[2])
             if destination is not None and value is not None:
                 registers[destination] = number(value)
-            hart.retired(kind, effects.taken)
+            missed = hart.retired(kind, effects.taken)
+            if transfer and hart.transfers and effects.taken is not False:
+                cycle = hart.cycles_in_mode
+                hart.transfers.record(pc, effects.next_pc, transfer, missed, cycle)
             hart.pc = effects.next_pc
             if effects.after:
                 finish, effects.after = effects.after, None

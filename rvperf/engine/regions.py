@@ -20,14 +20,16 @@ from isa.spec import Decoded
 from rvperf.engine import layout
 from rvperf.engine.interpreter import CONVENTION, IMMEDIATES, PARAMETERS, jump_cache
 from rvperf.engine.lower import ATTRIBUTES, Native, function_text, is_native, needs_floats
+from rvperf.engine.recording import cycle_now, pop_call, push_call, record_transfer
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
+from rvperf.machine.calls import LINKS, hints
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART
 from rvperf.machine.timing import MISPREDICT_CYCLES, cycles_of, predict, predictor_index
+from rvperf.machine.transfers import TAKEN_BRANCH, TYPES, type_of
 
 MOST_INSTRUCTIONS = 300  # of a region; compiling takes more than twice as long for twice as many
 FILLED_UP = 100  # regions smaller than this are filled up with other hot addresses
-LINKS = (1, 5)  # registers that calls leave the return address in (unprivileged manual 2.5.1)
 NO_PAGE = 0x800  # no address cut to its page and alignment looks so
 
 
@@ -272,12 +274,17 @@ class Compiled(Native):
         self.blocks = shape.blocks
         self.roots = shape.roots
         self.exits: set[int] = set()
+        self.records_calls = "calls" in live
+        self.recorded = {number for name, number in TYPES.items() if name in live}
         self.counted = [name for name in ("branches", "loads", "stores") if name in live]
         self.budget_of_cycles = layout.CYCLE_BUDGET in live
         self._plan()
         self._mark_needed()
         steps = shape.steps
-        self.registers = sorted({name for step in steps for name in registers(step.decoded)})
+        self.registers = sorted(
+            {name for step in steps for name in (*self._reads(step.decoded), written(step.decoded))}
+            - {None}
+        )
         if any(cycles_of(step.decoded.insn.kind) > 1 for step in steps):
             self.counted.append("extra_cycles")
         self._function([step.decoded.insn.kind for step in steps])
@@ -287,6 +294,14 @@ class Compiled(Native):
         return function_text(self.code, signature)
 
     # Local variables.
+
+    def _reads(self, decoded: Decoded) -> list[str]:
+        """The registers that an instruction asks for: its body, and what records its calls."""
+        found = reads(decoded)
+        if self.records_calls and decoded.operands.get("rd") in LINKS:
+            if decoded.insn.kind in ("jump", "jump-register"):
+                found.append("x2")
+        return found
 
     def _read(self, register: str) -> Ssa:
         if register == "x0":
@@ -452,7 +467,7 @@ class Compiled(Native):
                     after |= self.blocks[pc].needed
             for step in reversed(block.steps):
                 after -= {written(step.decoded)}
-                after |= set(reads(step.decoded))
+                after |= set(self._reads(step.decoded))
             needed |= after
             if not needed <= block.needed:
                 block.needed |= needed
@@ -492,8 +507,43 @@ class Compiled(Native):
             else:
                 given[name] = self._read(f"{'f' if name[0] == 'f' else 'x'}{operands[name]}")
         value = insn.body(**given)
+        if self.records_calls and insn.kind in ("jump", "jump-register"):
+            self._record_call(step)
+        self._record_jump(step)
         if value is not None and (register := written(step.decoded)):
             self._write(register, value)
+
+    def _record_call(self, step: Step) -> None:
+        """Keep the shadow call stack."""
+        pops, pushes = hints(step.decoded.operands["rd"], step.decoded.operands.get("rs1", 0))
+        if pops and pushes:
+            self.give_up()  # the coroutine's hint is rare
+            self.code.start(self.code.fresh("dead"))
+        elif pushes:
+            push_call(self, step.pc, step.next_pc, self.jumped, self._read("x2"))
+        elif pops:
+            pop_call(self, self.jumped)
+
+    def _record_jump(self, step: Step) -> None:
+        """Record the transfer, if it is a jump of a type that is recorded."""
+        operands = step.decoded.operands
+        if step.decoded.insn.kind not in ("jump", "jump-register"):
+            return
+        links = operands["rd"], operands.get("rs1", 0)
+        type_ = type_of(step.decoded.insn.kind, *links)
+        if type_ in self.recorded:
+            cycle = self._cycle_after(self.counts + self._tally(step))
+            record_transfer(self, type_, step.pc, self.jumped, 0, cycle)
+
+    def _cycle_after(self, counts: Counter) -> Ssa:
+        """The mode's cycles when `counts` will have been settled."""
+        left = self.code.load("%left") - counts["budget"]
+        if self.budget_of_cycles:
+            return cycle_now(self, left, layout.CYCLES)
+        cycle = cycle_now(self, left, 0)
+        if "extra_cycles" in self.counted:
+            cycle = cycle + self.code.load("%extra_cycles")
+        return cycle + counts["extra_cycles"]
 
     def _host(self, addr, size, access, aligned=False) -> str:
         """As in tier 0, but an access first tries the page that the last one through the same
@@ -607,19 +657,32 @@ class Compiled(Native):
         code.branch(when, taken, fallen)
         for label, way, pc in ((taken, True, step.target()), (fallen, False, step.next_pc)):
             code.start(label)
+            if way and TAKEN_BRANCH in self.recorded:
+                missed = self._learn(counter, way)
+                cycle = self._cycle_after(self.counts)
+                record_transfer(self, TAKEN_BRANCH, step.pc, pc, missed, cycle)
+                self._arrive(pc)
+                code.goto(self._label(pc))
+                continue
             self._arrive(pc)
             go = self._label(pc)
             learn = code.fresh("learn")
             # A saturated counter that was right stays as it is, and there is nothing to count.
             code.branch(code.load(counter, 8) == (3 if way else 0), go, learn, LIKELY)
             code.start(learn)
-            after, missed = predict(code.load(counter, 8), SsaBit(code, way))
-            code.store(counter, after, 8)
-            self.bump("branch_misses", missed.word())
-            if self.budget_of_cycles:
-                left = code.load("%left") - missed.word() * MISPREDICT_CYCLES
-                code.store("%left", left)
+            self._learn(counter, way)
             code.goto(go)
+
+    def _learn(self, counter: str, way: bool) -> Ssa:
+        """Let the predictor see how a branch went: was it mispredicted, a word."""
+        code = self.code
+        after, missed = predict(code.load(counter, 8), SsaBit(code, way))
+        code.store(counter, after, 8)
+        self.bump("branch_misses", missed.word())
+        if self.budget_of_cycles:
+            left = code.load("%left") - missed.word() * MISPREDICT_CYCLES
+            code.store("%left", left)
+        return missed.word()
 
 
 def _depth_first(blocks: dict[int, BasicBlock], roots: list[int]) -> list[int]:
@@ -653,12 +716,6 @@ def reads(decoded: Decoded) -> list[str]:
         elif name in ("fs1", "fs2", "fs3"):
             found.append(f"f{number}")
     return found
-
-
-def registers(decoded: Decoded) -> list[str]:
-    """The registers that an instruction reads or writes, x0 aside."""
-    to = written(decoded)
-    return [*reads(decoded), to] if to else reads(decoded)
 
 
 def region_module(name: str, shape: Shape, live: frozenset[str]) -> tuple[str, tuple[int, ...]]:

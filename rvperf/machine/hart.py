@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from array import array
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 
 from isa import routing
@@ -14,7 +14,9 @@ from isa.csrs import CSR_NUMBERS
 from isa.modes import M, Mode, S, U
 from isa.num import Num, Truth, number
 from isa.routing import FRAMES, INTERRUPT, handler, pending, route
+from rvperf.machine.calls import Calls
 from rvperf.machine.csrs import PLAIN, PLAIN_WRITES, CsrFile, bits_of, place_of
+from rvperf.machine.executions import Executions, PageIdentity
 from rvperf.machine.ram import Ram
 from rvperf.machine.state import HART, NO_STOP, Block
 from rvperf.machine.timing import (
@@ -25,6 +27,7 @@ from rvperf.machine.timing import (
     predict,
     predictor_index,
 )
+from rvperf.machine.transfers import TYPES, Transfer, Transfers
 from rvperf.machine.traps import Trap
 
 MASK = (1 << 64) - 1
@@ -60,8 +63,9 @@ PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = (1 << n for n in range(
 NEEDS = {"r": PTE_R | PTE_A, "w": PTE_W | PTE_A | PTE_D, "x": PTE_X | PTE_A}
 SOURCES = ("instructions", "cycles", "branches", "branch-misses", "loads", "stores")
 
-RESERVATION, MODE, ACCESS, SATP, PC = (
-    HART[name] // 8 for name in ("reservation", "mode", "access", "satp", "pc")
+RESERVATION, MODE, ACCESS, SATP, PC, CALLS, CALLS_BEFORE = (
+    HART[name] // 8
+    for name in ("reservation", "mode", "access", "satp", "pc", "calls", "calls_before")
 )
 # What `collect` moves, as it lies in the state.
 PENDING = ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
@@ -136,7 +140,12 @@ class Hart:
         self._stops[:] = array("Q", [NO_STOP] * len(SOURCES))
         self.limited = False
         """Whether there is a stop anywhere: engines then note `before`, and look."""
+        self.capture = None
+        """The engine's way to take samples by itself, if it has one (engine.advance.Capture)."""
         self.reservation = None
+        self.calls: Calls | None = None  # the shadow call stack, while one is kept
+        self.transfers: Transfers | None = None  # control transfer records, likewise
+        self.executions: Executions | None = None  # executions by address, likewise
         self.csrs = CsrFile(self)
         self.mstatus = self.csrs.words[MSTATUS]
         self.mode = M
@@ -183,15 +192,20 @@ class Hart:
 
     # Counting. Native code and `retired` add to the state; `collect` moves it to the mode's ledger.
 
-    def retired(self, kind: str, taken: bool | None = None) -> None:
-        """Count one instruction of a kind; `taken` says how a conditional branch went."""
+    def retired(self, kind: str, taken: bool | None = None) -> bool:
+        """Count one instruction of a kind: was it mispredicted? `taken` says how a conditional
+        branch went."""
         words = self._words
         for field, count in _counted(kind):
             words[field] += count
+        missed = 0
         if taken is not None:
             at = predictor_index(self.pc)
             self.predictor[at], missed = PREDICTIONS[self.predictor[at]][taken]
             words[BRANCH_MISSES] += missed
+        if self.executions:
+            self.executions.retired(words[PC], kind, missed)
+        return bool(missed)
 
     def collect(self) -> None:
         """Move what was counted since the last call to the current mode's counts and the clock."""
@@ -242,6 +256,7 @@ class Hart:
         """Keep the registers as they are, because the next instruction may reach a stop."""
         self.before[0:32] = self.x[0:32]
         self.before[32] = self._words[PC]
+        self._words[CALLS_BEFORE] = self._words[CALLS]
 
     def charge(self, instructions: int, cycles: int, **others: int) -> None:
         """Count what a model of system software did in the current mode, and let the time pass.
@@ -260,13 +275,17 @@ class Hart:
     @property
     def cycles(self) -> int:
         """The clock, in cycles since power-on, idle time included."""
+        return self.clock + self._pending_cycles
+
+    @property
+    def cycles_in_mode(self) -> int:
+        """The cycles spent in the current mode."""
+        return self.counts[self._words[MODE]]["cycles"] + self._pending_cycles
+
+    @property
+    def _pending_cycles(self) -> int:
         words = self._words
-        return (
-            self.clock
-            + words[INSTRUCTIONS]
-            + words[EXTRA_CYCLES]
-            + MISPREDICT_CYCLES * words[BRANCH_MISSES]
-        )
+        return words[INSTRUCTIONS] + words[EXTRA_CYCLES] + MISPREDICT_CYCLES * words[BRANCH_MISSES]
 
     def idle_until(self, cycle: int) -> None:
         """Let time pass without executing, as wfi does."""
@@ -283,6 +302,54 @@ class Hart:
         """Instructions retired since power-on, in all modes."""
         counted = sum(counts["instructions"] for counts in self.counts.values())
         return counted + self._words[INSTRUCTIONS]
+
+    # Recorders of control flow: off unless asked for.
+
+    def record_calls(self, kept: int = 0) -> None:
+        """Keep the shadow call stack from now on, empty at first; `kept` as `Calls` has it."""
+        self.calls = Calls(self._words, kept)
+
+    def record_transfers(self, types: Iterable[str] = TYPES, depth: int = 32) -> None:
+        """Record control transfers from now on: those of some types (names of
+        `transfers.TYPES`), as many as `depth` (16, 32, 64, 128 or 256)."""
+        self.transfers = Transfers(self.state, self._words, types, depth)
+
+    def record_executions(self) -> None:
+        """Count executions at each address from now on. Native engines must be made, without
+        regions, and kernels as well, after this."""
+        self.executions = Executions()
+        self.fences.append(self.executions.remapped)
+
+    @property
+    def recorded(self) -> frozenset[str]:
+        """What compiled code must be made to record: names for the engine's `live`."""
+        types = self.transfers.types if self.transfers else ()
+        return frozenset((*types, "calls") if self.calls else types)
+
+    def call_stack(self, limit: int = 127, before: bool = False) -> list[int]:
+        """The return addresses of the calls under way, innermost first; none if not recorded.
+
+        `before`: as they were before the instruction that reached a stop, as `before` has the
+        registers.
+        """
+        return self.calls.return_addresses(limit, before) if self.calls else []
+
+    def call_records(self, depth: int, before: bool = False) -> list[tuple[int, int]]:
+        """(from, to) of the calls under way that a call stack of `depth` entries in hardware would
+        still have, innermost first. It has to be what `record_calls` was told to be `kept`."""
+        return self.calls.records(depth, before) if self.calls else []
+
+    def branch_records(self) -> list[Transfer]:
+        """The last control transfers, newest first; none if they are not recorded."""
+        return self.transfers.newest_first() if self.transfers else []
+
+    def executed(self) -> list[tuple[PageIdentity, dict[str, array]]]:
+        """For each page of code what it holds, and each of SOURCES by halfword, exactly. There is
+        more than one for a page whose code has changed; none if executions are not recorded."""
+        if not self.executions:
+            return []
+        pages = self.executions.collect()
+        return [(page.identity, page.counts(COUNTED_BY_KIND_NAMES)) for page in pages]
 
     # CSRs.
 

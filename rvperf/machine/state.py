@@ -60,9 +60,21 @@ HART.words("stores")
 HART.words("stops", 6)
 # The registers as they were before the instruction that reached a stop: x, pc.
 HART.words("before", 33)
+# The shadow call stack (rvperf.machine.calls): addresses in this process.
+HART.words("calls")  # where the next entry goes; 0 while none is kept
+HART.words("calls_before")  # the same before the instruction that reached a stop
+HART.words("calls_end")  # where there is no more room
+HART.words("calls_kept")  # how many bytes below an entry one is lost to a stack in hardware
+# Control transfer records (rvperf.machine.transfers).
+HART.words("transfers")  # a bit for each type that is recorded; 0 while none is
+HART.words("transfers_at")  # the offset in the ring of the next record
+HART.words("mode_cycles")  # the cycles collected in the current mode, and these
+HART.words("cycle_base")  # together with what native code's budget has been when it began
 # The direction predictor: 2-bit counters, one a byte, indexed by (pc >> 1).
 PREDICTOR_ENTRIES = 4096
 HART.bytes("predictor", PREDICTOR_ENTRIES)
+TRANSFER_RING = 512 * 32
+HART.bytes("transfer_ring", TRANSFER_RING, 64)
 
 
 class Block:

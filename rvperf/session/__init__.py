@@ -44,15 +44,14 @@ class SessionError(Exception):
         self.exit_code = exit_code
 
 
-class StatRequest(Record):
-    """One run of `perf stat`: the program with its arguments, and what to count.
+class Workload(Record):
+    """The program with its arguments, and what it runs in.
 
     `timeout_ns` is emulated time after which the program gets SIGTERM. `descriptors` are ours that
     become its 0, 1 and 2; None for one that it finds closed.
     """
 
     argv: tuple[str, ...]
-    events: tuple[Event, ...]
     sysroot: str | None
     allow_write: tuple[str, ...]
     env: dict[str, str]
@@ -62,14 +61,22 @@ class StatRequest(Record):
     descriptors: tuple[int | None, ...] = (0, 1, 2)
 
 
+class StatRequest(Record):
+    """One run of `perf stat`: the program, and what to count."""
+
+    workload: Workload
+    events: tuple[Event, ...]
+
+
 def stat(request: StatRequest) -> StatResult:
     """Run the program to its end and count. SessionError if it can't be started."""
-    machine = Machine(request)
+    live = {NATIVE_COUNTERS.get(event.source) for event in request.events} - {None}
+    machine = Machine(request.workload, frozenset(live))
     machine.run()
     counts = tuple(machine.count(event) for event in request.events)
     kernel = machine.kernel
     return StatResult(
-        command=request.argv,
+        command=request.workload.argv,
         counts=counts,
         elapsed=machine.hart.cycles,
         user=kernel.user_ns,
@@ -79,14 +86,14 @@ def stat(request: StatRequest) -> StatResult:
     )
 
 
-def check_directories(request: StatRequest) -> None:
+def check_directories(workload: Workload) -> None:
     """Raises SessionError if the working directory is gone or the sysroot is no directory."""
     what = "the working directory"
     try:
         os.getcwd()
-        if request.sysroot is not None:
-            what = f"{request.sysroot}, the sysroot"
-            os.listdir(request.sysroot)
+        if workload.sysroot is not None:
+            what = f"{workload.sysroot}, the sysroot"
+            os.listdir(workload.sysroot)
     except OSError as error:
         why = f"Workload failed: {error.strerror}\n{what}: {error.strerror}"
         raise SessionError(why, FAILED) from None
@@ -97,42 +104,47 @@ def _exit(found) -> Exit:
 
 
 class Machine:
-    """A hart with firmware, a kernel and one program, and the engine that runs it."""
+    """A hart with firmware, a kernel and one program, and the engine that runs it.
 
-    def __init__(self, request: StatRequest):
-        self.request = request
-        native = request.engine == "native"
+    Native code counts what `live` names (engine.regions). `prepare` is given the hart before
+    anything else is made, to switch its recorders on.
+    """
+
+    def __init__(self, workload: Workload, live: frozenset[str], prepare=None):
+        self.workload = workload
+        native = workload.engine == "native"
         if native:
             from rvperf.engine.native import EXTRA, Native
         self.hart = hart = Hart(Ram(), EXTRA if native else 0)
-        check_directories(request)
+        if prepare:
+            prepare(hart)
+        check_directories(workload)
         try:
             program = resolve_program(
-                request.argv[0], request.env.get("PATH"), request.sysroot, os.getcwd()
+                workload.argv[0], workload.env.get("PATH"), workload.sysroot, os.getcwd()
             )
             self.kernel = Kernel(
                 hart,
-                request.argv,
-                request.env,
-                sysroot=request.sysroot,
-                allow_write=request.allow_write,
-                descriptors=request.descriptors,
-                verbose=bool(request.verbose),
+                workload.argv,
+                workload.env,
+                sysroot=workload.sysroot,
+                allow_write=workload.allow_write,
+                descriptors=workload.descriptors,
+                verbose=bool(workload.verbose),
                 program=program,
             )
         except LoadError as error:
             reason = os.strerror(error.errno)
             raise SessionError(f"Workload failed: {reason}\n{error.message}", FAILED) from None
-        if native:
+        self.regions = None
+        if native and not hart.executions:  # which only tier 0 counts
             from rvperf.engine.hot import Regions
 
-            live = {NATIVE_COUNTERS.get(event.source) for event in request.events} - {None}
-            self.regions = Regions(frozenset(live), f"{request.sysroot}\0{program}")
-            self.engine = Native(hart, self.regions)
-        else:
-            self.regions = None
-            self.engine = Reference(hart)
+            self.regions = Regions(live | hart.recorded, f"{workload.sysroot}\0{program}")
+        self.engine = Native(hart, self.regions) if native else Reference(hart)
         self.interrupts = 0
+        self.while_running = None
+        """Called now and then while the program runs, if set."""
 
     def run(self) -> None:
         """Run until the program ends. ^C goes to the program, as it would from a terminal."""
@@ -153,10 +165,12 @@ class Machine:
 
     def _loop(self) -> None:
         hart, kernel, engine = self.hart, self.kernel, self.engine
-        if self.request.timeout_ns is not None:
-            kernel.interrupt_at(self.request.timeout_ns, signal.SIGTERM)
-        words, look_up = hart.csrs.words, LOOK_UP[self.request.engine]
+        if self.workload.timeout_ns is not None:
+            kernel.interrupt_at(self.workload.timeout_ns, signal.SIGTERM)
+        words, look_up, perf = hart.csrs.words, LOOK_UP[self.workload.engine], kernel.perf
         while not kernel.finished:
+            if self.while_running:
+                self.while_running()
             if not hart.interrupt():
                 timer = words[STIMECMP]
                 step = look_up
@@ -165,11 +179,21 @@ class Machine:
                 try:
                     # The clock is looked at after the whole step, whatever the engine; only ^C,
                     # which sets the timer, cuts it short.
-                    while step and words[STIMECMP] == timer:
+                    while step > 0 and words[STIMECMP] == timer:
                         part = min(step, look_up)
+                        if perf is None:
+                            engine.run(part)
+                            step -= part
+                            continue
+                        before = hart.instructions
                         engine.run(part)
-                        step -= part
+                        step -= hart.instructions - before
+                        perf.stopped()
+                        if self.while_running:
+                            self.while_running()
                 except Trap as trap:
+                    if perf:
+                        perf.stopped()
                     hart.trap(trap.cause, trap.tval)
             if hart.mode == S:
                 kernel.trap()

@@ -23,7 +23,8 @@ class Symbols:
 
     `symfs` is a directory that stands for the root of the machine that was profiled. `buildid_dir`
     is perf's cache of files by build-id; the default is perf's, ~/.debug. `kallsyms` and
-    `guest_kallsyms` are the texts of /proc/kallsyms of the kernel and of the guest's.
+    `guest_kallsyms` are the texts of /proc/kallsyms of the kernel and of the guest's. Without
+    `demangled` names stay as they are in the file (perf's --no-demangle).
     """
 
     def __init__(
@@ -32,10 +33,12 @@ class Symbols:
         buildid_dir: str | None = None,
         kallsyms: str | bytes | None = None,
         guest_kallsyms: str | bytes | None = None,
+        demangled: bool = True,
     ):
         self.symfs = symfs
         self.buildid_dir = buildid_dir or os.path.expanduser("~/.debug")
         self._kallsyms = {"kernel": kallsyms, "guest-kernel": guest_kallsyms}
+        self._demangled = demangled
         self._dsos: dict[tuple, Dso] = {}
 
     def dso(self, path: str, build_id: bytes | None = None, kind: str = "user") -> Dso:
@@ -52,5 +55,6 @@ class Symbols:
                 symfs=self.symfs,
                 buildid_dir=self.buildid_dir,
                 kallsyms=self._kallsyms.get(kind),
+                demangled=self._demangled,
             )
         return self._dsos[key]

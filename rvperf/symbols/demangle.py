@@ -23,6 +23,11 @@ RUST_ESCAPES = {
 }  # fmt: skip
 
 
+def undemangled(name: bytes) -> str:
+    """The name as it is."""
+    return name.decode("utf-8", "surrogateescape")
+
+
 @functools.lru_cache(1 << 16)
 def demangle(name: bytes) -> str:
     """The name as perf shows it; the same text if it is no mangled name."""
@@ -36,7 +41,7 @@ def demangle(name: bytes) -> str:
         found = _java(name.decode("utf-8", "surrogateescape"))
     else:
         found = None
-    return found or name.decode("utf-8", "surrogateescape")
+    return found or undemangled(name)
 
 
 @functools.cache

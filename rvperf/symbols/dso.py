@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rvperf.symbols import search
-from rvperf.symbols.demangle import demangle
+from rvperf.symbols.demangle import demangle, undemangled
 from rvperf.symbols.elf import (
     BUILD_ID_SIZE,
     PT_LOAD,
@@ -62,8 +62,17 @@ class Dso:
     and `why` says why it has none.
     """
 
-    def __init__(self, path, build_id=None, kind="user", *, symfs=None, buildid_dir=None,
-                 kallsyms=None):  # fmt: skip
+    def __init__(
+        self,
+        path,
+        build_id=None,
+        kind="user",
+        *,
+        symfs=None,
+        buildid_dir=None,
+        kallsyms=None,
+        demangled=True,
+    ):
         if kind not in KINDS:
             raise ValueError(f"{kind!r} is not one of {', '.join(KINDS)}")
         self.path: str = path
@@ -71,9 +80,12 @@ class Dso:
         self.wanted: bytes | None = build_id
         self.symfs = symfs
         self.buildid_dir = buildid_dir
+        self.demangled = demangled
         self._kallsyms = kallsyms
         self.identity = kind != "user" or path.startswith(search.NO_FILE)
         self._tried: list[tuple[str, str]] = []
+        self._opened: dict[str, Elf | None] = {}
+        self._sources: dict[str, list[str] | None] = {}
         self._names = None
 
     def __repr__(self):
@@ -89,14 +101,15 @@ class Dso:
         elf = self._open(search.under(self.symfs, self.path))
         return elf.build_id if elf else None
 
-    @functools.cache  # noqa: B019 (as long-lived as the DSO)
     def _open(self, path: str) -> Elf | None:
-        try:
-            return Elf.open(path)
-        except ElfError as error:
-            if os.path.lexists(path):
-                self._tried.append((path, str(error)))
-            return None
+        if path not in self._opened:
+            self._opened[path] = None
+            try:
+                self._opened[path] = Elf.open(path)
+            except ElfError as error:
+                if os.path.lexists(path):
+                    self._tried.append((path, str(error)))
+        return self._opened[path]
 
     def _accepted(self, path: str) -> Elf | None:
         """A file, if its build-id is right."""
@@ -155,7 +168,8 @@ class Dso:
     @functools.cached_property
     def table(self) -> Table:
         """The symbols by address."""
-        table = Table(demangle)
+        is_elf = not self.identity and not self.path.startswith("/tmp/perf-")
+        table = Table(demangle if is_elf and self.demangled else undemangled)
         if self.kind != "user":
             text = self._kallsyms_text()
             if text:
@@ -315,8 +329,12 @@ class Dso:
         text = self._source(file)
         return None if text is None else text[max(first, 1) - 1 : max(last, 0)]
 
-    @functools.cache  # noqa: B019 (as long-lived as the DSO)
     def _source(self, file: str) -> list[str] | None:
+        if file not in self._sources:
+            self._sources[file] = self._read_source(file)
+        return self._sources[file]
+
+    def _read_source(self, file: str) -> list[str] | None:
         for path in dict.fromkeys((search.under(self.symfs, file), file)):
             try:
                 if os.path.isfile(path) and os.path.getsize(path) <= LARGEST_SOURCE:
@@ -362,7 +380,7 @@ def load(table: Table, symbols: Elf, runtime: Elf) -> None:
             if len(rows):
                 table.add(rows)
                 table.mend()
-    plt = plt_rows(runtime)
+    plt = plt_rows(runtime, table.demangle)
     if len(table) and len(plt):
         table.add(plt)
 
@@ -416,7 +434,7 @@ def elf_rows(symbols: Elf, runtime: Elf, section) -> Rows:
     return Rows(start, start + size, binding[kept], kind[kept], found)
 
 
-def plt_rows(elf: Elf) -> Rows:
+def plt_rows(elf: Elf, demangle) -> Rows:
     """NAME@plt for the entries of .plt.
 
     perf 6.1 takes the size of an entry for the size of the header, too. On RISC-V, where the header

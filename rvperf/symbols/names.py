@@ -63,11 +63,12 @@ class Names:
     def __bool__(self):
         return bool(self._addresses)
 
-    def at(self, address: int) -> str | None:
-        """`symbol` or `symbol+0x12`; None before the first symbol."""
+    def at(self, address: int) -> str:
+        """`symbol` or `symbol+0x12`; before the first symbol how far before."""
         place = bisect_right(self._addresses, address) - 1
         if place < 0:
-            return None
+            first = self._names[0].decode("utf-8", "surrogateescape")
+            return f"{first}-0x{self._addresses[0] - address:x}"
         name = self._names[place].decode("utf-8", "surrogateescape")
         past = address - self._addresses[place]
         return f"{name}+0x{past:x}" if past else name

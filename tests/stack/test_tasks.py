@@ -149,3 +149,19 @@ def test_the_number_of_tasks_is_limited(call):
     while (pid := fork(call)) > 0 and made < 5000:
         made += 1
     assert pid == -errno.EAGAIN and made < 4096
+
+
+def test_another_task_finds_no_branch_records(call):
+    call.hart.record_transfers()
+    call.hart.transfers.record(0x1000, 0x2000, 9, False, 1)
+    fork(call)
+    assert len(call.hart.branch_records()) == 1
+    call("wait4", -1, 0, 0, 0)  # the parent sleeps, the child runs
+    assert call.hart.branch_records() == []
+
+
+def test_exec_begins_with_no_calls(call, tmp_path):
+    call.hart.record_calls()
+    call.hart.calls.push(0x1004, 0x8000, 0x1000, 0x2000)
+    call("execve", str(tmp_path / "program"), 0, 0)
+    assert call.hart.call_stack() == []

@@ -2,10 +2,9 @@
 
 import os
 
-from rvperf.events import parse_events
 from rvperf.machine.hart import S, U
 from rvperf.machine.traps import Trap
-from rvperf.session import Machine, StatRequest
+from rvperf.session import Machine, Workload
 from rvperf.stack.firmware import Firmware
 from rvperf.symbols import Symbols
 
@@ -18,15 +17,15 @@ class Stepper:
     def __init__(self, argv, sysroot=None):
         nowhere = os.open(os.devnull, os.O_RDWR)
         self.machine = Machine(
-            StatRequest(
+            Workload(
                 argv=tuple(argv),
-                events=parse_events("instructions"),
                 sysroot=sysroot,
                 allow_write=(),
                 env={},
                 engine="reference",
                 descriptors=(nowhere, nowhere, nowhere),
-            )
+            ),
+            frozenset(),
         )
         self.hart, self.kernel = self.machine.hart, self.machine.kernel
         self.symbols = [Symbols(symfs=root, buildid_dir="/nonexistent") for root in (sysroot, None)]
@@ -53,7 +52,7 @@ class Stepper:
             if hart.mode == S:
                 before = hart.x[SP]
                 kernel.trap()
-                self._trapped(before)
+                self._trapped(pc, before)
 
     def _followed(self, pc, sp, word) -> None:
         hart, link = self.hart, None
@@ -71,13 +70,28 @@ class Stepper:
         if link is not None and hart.pc != link:
             self.calls.append((link, sp))
 
-    def _trapped(self, sp) -> None:
+    def _trapped(self, pc, sp) -> None:
         hart, space = self.hart, self.kernel.current.memory
+        if space is None:
+            return
+        if pc == space.sigreturn_address + 4 and hart.pc == self.calls[-1][0]:
+            self.calls.pop()
         if hart.mode == U and hart.x[RA] == space.sigreturn_address and hart.x[SP] < sp - 900:
             registers = hart.x[SP] + 128 + 176
             interrupted = int.from_bytes(self.read(registers, 8), "little")
             self.calls.append((interrupted, sp))
             self.calls.append((space.sigreturn_address, hart.x[SP]))
+
+    def expected(self) -> list[int]:
+        """What unwinding should find now."""
+        sigreturn = self.kernel.current.memory.sigreturn_address
+        pc = self.hart.pc
+        found, exact = [pc], pc in (sigreturn, sigreturn + 4)
+        for address, _ in reversed(self.calls):
+            handler_ends = address == sigreturn
+            found.append(address if exact or handler_ends else address - 1)
+            exact = handler_ends
+        return found
 
     # What unwinding needs.
 

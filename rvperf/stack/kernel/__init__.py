@@ -22,11 +22,12 @@ from types import GeneratorType
 from isa.csrs import CSR_NUMBERS
 from isa.record import Record
 from rvperf.events.table import TRACEPOINT_EVENTS
+from rvperf.machine.executions import PageIdentity
 
 from . import costs, execution, files, procfs, signals
 from .elf import LoadError
 from .execution import resolve_program
-from .frames import Frames, OutOfMemory
+from .frames import PAGE, Frames, OutOfMemory
 from .kallsyms import TEXT
 from .memory import PROT_EXEC, PROT_READ, PROT_WRITE, AccessFault
 from .names import NAMES
@@ -154,6 +155,8 @@ class Kernel:
         epoch=None,
     ):
         self.hart = hart
+        if hart.executions:
+            hart.executions.identify = self.identify
         self.verbose = verbose
         allow_open_files()
         self.frames = Frames(hart.ram, RESERVED)
@@ -222,6 +225,14 @@ class Kernel:
         )
         process.threads.append(self.current)
         self.processes[process.pid] = process
+
+    def identify(self, va):
+        """What the page at an address of the current task holds."""
+        area = self.current.memory.find(va)
+        page = va & -PAGE
+        if area is None or area.file is None:
+            return PageIdentity(None, page)
+        return PageIdentity(area.file.name, area.offset + page - area.start)
 
     def inherit(self, host):
         """The open file behind a descriptor of the command's own; None if there is none."""
@@ -649,6 +660,12 @@ class Kernel:
         hart.reservation = None
         if self.perf:
             self.perf.switch(before, task)
+        if hart.calls:
+            before.calls = hart.calls.exchange(task.calls)
+            if before.state == DEAD:
+                before.calls = None
+        if hart.transfers:
+            hart.transfers.clear()
         self.current = task
         self.use(task.memory)
 

@@ -502,6 +502,12 @@ class AddressSpace:
         self.counts.update(before)
         self.watcher = watcher
 
+    def physical(self, va):
+        """The physical address behind an address; 0 if there is none in RAM."""
+        leaf = self.leaves.get(va >> 21)
+        pte = self.words[leaf + (va >> 12 & 511)] if leaf is not None and va < USER_END else 0
+        return (pte >> 10 << 12) + (va & 4095) if pte & V else 0
+
     def peek(self, va, count):
         """`count` bytes at an address if all of them are in RAM and readable, else None: what the
         kernel gets where it may not fault (copy_from_user_nofault)."""

@@ -35,14 +35,18 @@ class Catch:
         raise Accessed("load", number(addr), size)
 
 
+def instruction_at(memory, pc: int):
+    """The instruction at pc (isa.spec.Decoded); None if there is none."""
+    code = memory.peek(pc, 4) or memory.peek(pc, 2)
+    return RV64GC.decode(int.from_bytes(code, "little")) if code else None
+
+
 def access_of(memory, registers) -> tuple[str, int, int] | None:
     """(kind, address, size) of the access that the instruction at pc makes; None if it has none.
 
     `registers` are x0 to x31 and pc; floating-point values don't matter here.
     """
-    pc = registers[PC]
-    code = memory.peek(pc, 4) or memory.peek(pc, 2)
-    decoded = RV64GC.decode(int.from_bytes(code, "little")) if code else None
+    decoded = instruction_at(memory, registers[PC])
     if decoded is None or decoded.insn.kind.removeprefix("fp-") not in MEMORY_KINDS:
         return None
     given = {}

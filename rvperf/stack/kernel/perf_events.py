@@ -15,6 +15,7 @@ from isa.record import Record
 from rvperf.events import Event
 from rvperf.events.tracepoints import pack
 from rvperf.machine.hart import SOURCES
+from rvperf.machine.timing import cycles_of
 
 from . import costs, kallsyms
 from .memory import PROT_EXEC, PROT_READ
@@ -26,6 +27,7 @@ SP, FP, RA, PC = 2, 8, 1, 32
 TICK_NS = 4_000_000  # CONFIG_HZ is 250
 SHORTEST_CLOCK_NS = 10_000  # perf_swevent_start_hrtimer's least period
 NSEC = 1_000_000_000
+NEVER = 1 << 62
 MOST_STACK = 127  # sysctl kernel.perf_event_max_stack
 CLOCKS = ("task-clock", "cpu-clock")
 SOFTWARE_IN_KERNEL = ("context-switches", "cpu-migrations")
@@ -54,13 +56,29 @@ class Details(Record):
     """What a sample has besides where and when."""
 
     callchain: str | None = None
-    """"fp", "exact", "lbr" or "dwarf"; dwarf and lbr leave the user's part to who reads."""
+    """"fp", "exact", "lbr" or "dwarf". dwarf leaves the user's part to who reads; lbr has a frame
+    pointers' chain as well as branch records, as perf does."""
+    branch_depth: int = 0
+    """How many control transfers a sample has with it; 0 for none."""
     max_stack: int = MOST_STACK
     user_registers: bool = False
     user_stack: int = 0
     """Bytes of stack to copy."""
     addresses: bool = False
     """Say what memory the sampled instruction accesses."""
+    weights: bool = False
+    """Say how many cycles it takes."""
+    kernel_chain: bool = True
+    user_chain: bool = True
+    """Which parts of call chains are wanted."""
+    counts_by_task: bool = False
+    """Tell at a task's end what each event has counted in it (inherit_stat)."""
+    switches: bool = False
+    """Tell when tasks are switched."""
+    inherit: bool = True
+    """Count in tasks that the first one makes, too."""
+    enable_at: int = 0
+    """ns since boot before which nothing is sampled; -1 never ends."""
     all_tasks: bool = False
     """One countdown for the CPU rather than one for each task."""
 
@@ -70,7 +88,7 @@ class Sample:
 
     __slots__ = (
         "event", "ip", "user", "pid", "tid", "time", "period", "addr", "callchain", "raw", "values",
-        "registers", "stack", "branches", "access", "exact",
+        "registers", "stack", "branches", "access", "exact", "weight", "physical",
     )  # fmt: skip
 
 
@@ -122,7 +140,70 @@ class PerfEvents:
         self.next_tick = TICK_NS
         self.skidding = []  # (instructions retired when it is due, event, period)
         self.symbols = kallsyms.symbols()
+        self.enabled = not details.enable_at
+        self.on_enable = None
+        """Called when a delay is over."""
+        if not self.enabled:
+            self._pause()
+        self.by_task = {}  # what each event has counted in a task that is not running
+        self.at_switch = [0] * len(self.open)
+        self.own = self._let_engine_sample()
         self.left = {}  # of tasks that don't run: what each event has left until its next sample
+
+    def _let_engine_sample(self) -> dict[int, Open]:
+        """Events whose samples the engine can take by itself, by their source's place."""
+        details, capture, found = self.details, self.hart.capture, {}
+        python_only = (
+            details.user_registers
+            or details.user_stack
+            or details.addresses
+            or details.weights
+            or details.branch_depth
+        )
+        followed = details.callchain in (None, "fp", "exact") and details.user_chain
+        simple = followed and not python_only
+        for one in self.hardware:
+            alone = sum(other.at == one.at for other in self.hardware) == 1
+            plain = not one.spec.skid and one.spec.leader is None and not one.adjusts
+            if capture and simple and alone and plain and one.user:
+                found[one.at] = one
+        if found:
+            periods = {SOURCES[at]: one.period for at, one in found.items()}
+            capture.configure(periods, details.callchain, details.max_stack - 1)
+        return found
+
+    def _drain(self) -> None:
+        """Pass on the samples that the engine has taken."""
+        samples = self.hart.capture.drain()
+        if not samples:
+            return
+        task, clock = self.kernel.current, self.hart.clock
+        pid, tid, chains = task.process.pid, task.tid, self.details.callchain is not None
+        for at, uncollected, addresses in samples:
+            one = self.own[at]
+            one.target += one.period
+            chain = (CONTEXT_USER, *addresses) if chains else None
+            self.sink.plain_sample(
+                one.number, addresses[0], pid, tid, clock + uncollected, one.period, chain
+            )
+
+    def _pause(self) -> None:
+        """Nothing is sampled until the targets are set anew."""
+        for one in self.open:
+            one.target = NEVER
+
+    def _enable(self) -> None:
+        """A delay is over."""
+        self.enabled = True
+        for one in self.open:
+            if one.period:
+                one.target = self.value(one) + one.period
+        if self.on_enable:
+            self.on_enable()
+
+    def _when_to_enable(self) -> int | None:
+        """The clock at which a delay ends; None if there is none."""
+        return None if self.enabled or self.details.enable_at < 0 else self.details.enable_at
 
     # Counts.
 
@@ -143,6 +224,12 @@ class PerfEvents:
     def resume(self) -> None:
         """User code will run: let the hart stop where the next sample falls."""
         stops: dict[str, int] = {}
+        delayed = self._when_to_enable()
+        if delayed is not None:
+            if self.hart.cycles >= delayed:
+                self._enable()
+            else:
+                self._stop(stops, "cycles", delayed - self.hart.cycles)
         for one in self.hardware:
             if one.user:
                 self._stop(stops, one.spec.source, one.target - self.value(one))
@@ -157,11 +244,13 @@ class PerfEvents:
 
     @staticmethod
     def _stop(stops: dict[str, int], source: str, more: int) -> None:
-        stops[source] = min(stops.get(source, more), max(more, 1))
+        stops[source] = max(min(stops.get(source, more), more), 1)
 
     def stopped(self) -> None:
         """An engine has returned from user code: take the samples that are due."""
         hart = self.hart
+        if self.own:
+            self._drain()
         if hart.limited and hart.stopped:
             self._take()
             self.resume()
@@ -267,8 +356,8 @@ class PerfEvents:
         ip = self.symbols.place(cost.symbol, place)
         sample = self._sample(one, ip, False, period, self.hart.cycles + later)
         sample.addr, sample.raw = addr, raw
-        chain = None
-        if self.details.callchain:
+        chain = [] if self.details.callchain else None
+        if self.details.callchain and self.details.kernel_chain:
             chain = [CONTEXT_KERNEL, ip, *map(self.symbols.call, cost.callers)]
         self._finish(sample, chain, [*self.hart.x[0:32], self.kernel.current.pc])
 
@@ -287,6 +376,7 @@ class PerfEvents:
         sample.registers = sample.stack = sample.branches = sample.access = None
         sample.exact = user and not one.spec.skid
         sample.values = None
+        sample.weight = sample.physical = 0
         if one.spec.leader is not None:
             sample.values = [
                 (self.value(other), other.number)
@@ -298,26 +388,35 @@ class PerfEvents:
     def _finish(self, sample, chain, registers) -> None:
         details = self.details
         excluded = self.open[sample.event].spec.event.exclude_user
-        if chain is not None and not (excluded and not sample.user):
+        if chain is not None and details.user_chain and not (excluded and not sample.user):
             chain += self._user_chain(registers, details.max_stack - len(chain))
         sample.callchain = chain
         if details.user_registers:
             sample.registers = [registers[PC], *registers[1:32]]
+        if details.branch_depth:
+            sample.branches = self._branches(registers is self.hart.before)
         if details.user_stack:
             sample.stack = self._copied_stack(registers[SP])
-        if details.addresses and sample.user and not sample.addr:
-            sample.access = self._access(registers)
-            sample.addr = sample.access[1] if sample.access else 0
+        if sample.user and (details.addresses or details.weights):
+            self._look_at_instruction(sample, registers)
         self.sink.sample(sample)
 
     def _user_chain(self, registers, most: int) -> list[int]:
         """The user's part of a call chain, its marker first."""
         kind = self.details.callchain
-        if kind == "fp":
+        if kind in ("fp", "lbr"):
             return [CONTEXT_USER, *self._frames(registers, most - 1)]
         if kind == "exact":
-            return [CONTEXT_USER, registers[PC], *self.hart.call_stack(most - 2)]
+            before = registers is self.hart.before
+            return [CONTEXT_USER, registers[PC], *self.hart.call_stack(most - 2, before)]
         return []
+
+    def _branches(self, before: bool) -> list:
+        """What is in the branch records: transfers.Transfer, newest first; with lbr the calls that
+        have not returned, as (from, to)."""
+        if self.details.callchain == "lbr":
+            return self.hart.call_records(self.details.branch_depth, before)
+        return self.hart.branch_records()
 
     def _frames(self, registers, most: int) -> list[int]:
         """perf_callchain_user() of arch/riscv: the chain of frame pointers.
@@ -353,11 +452,18 @@ class PerfEvents:
             at += size
         return b"".join(parts)
 
-    def _access(self, registers) -> tuple[str, int, int] | None:
-        """(kind, address, size) of the memory that the instruction at pc accesses."""
-        from .memory_access import access_of
+    def _look_at_instruction(self, sample, registers) -> None:
+        """What memory the sampled instruction accesses, and how long it takes."""
+        from .memory_access import access_of, instruction_at
 
-        return access_of(self.kernel.current.memory, registers)
+        memory = self.kernel.current.memory
+        if self.details.weights:
+            decoded = instruction_at(memory, registers[PC])
+            sample.weight = cycles_of(decoded.insn.kind) if decoded else 0
+        if self.details.addresses and not sample.addr:
+            sample.access = access_of(memory, registers)
+            sample.addr = sample.access[1] if sample.access else 0
+            sample.physical = memory.physical(sample.addr)
 
     # Software events and tracepoints.
 
@@ -390,13 +496,31 @@ class PerfEvents:
 
     def switch(self, before, after) -> None:
         """Another task runs: each has its own countdowns."""
+        if self.details.switches:
+            self.sink.switch(before, True)
+            self.sink.switch(after, False)
+        if self.details.counts_by_task:
+            self._count_for(before)
         if self.details.all_tasks:
+            return
+        if not self.enabled:
             return
         now = [(one, self.value(one)) for one in self.open if one.period]
         self.left[before] = [one.target - value for one, value in now]
         left = self.left.pop(after, None)
+        if not self.details.inherit and after is not self.kernel.first:
+            self._pause()
+            return
         for at, (one, value) in enumerate(now):
             one.target = value + (left[at] if left else one.period)
+
+    def _count_for(self, task) -> list[int]:
+        """Put what has been counted since the last switch to a task's account."""
+        now = [self.value(one) for one in self.open]
+        spent = self.by_task.get(task, [0] * len(now))
+        found = [a + b - c for a, b, c in zip(spent, now, self.at_switch, strict=True)]
+        self.by_task[task], self.at_switch = found, now
+        return found
 
     def executed(self, task) -> None:
         """A new program begins in a task: exec."""
@@ -425,6 +549,12 @@ class PerfEvents:
     def exited(self, task) -> None:
         """A task has ended."""
         self.left.pop(task, None)
+        if self.details.counts_by_task:
+            running = task is self.kernel.current
+            spent = self._count_for(task) if running else self.by_task.get(task, ())
+            for one, count in zip(self.open, spent, strict=False):
+                self.sink.read(task, one.number, count)
+            self.by_task.pop(task, None)
         self.sink.exit(task)
 
     def renamed(self, task) -> None:

@@ -240,6 +240,9 @@ def push_frame(task, info, action):
         task.mask &= ~(1 << SIGSEGV - 1)
         task.pending.appendleft(SigInfo(SIGSEGV, SI_KERNEL))
         return
+    if kernel.hart.calls:
+        lowest = address if address <= at < address + size else 0
+        kernel.hart.calls.enter_handler(task.pc, memory.sigreturn_address, at, lowest)
     x[1] = memory.sigreturn_address
     x[2] = at
     x[10], x[11], x[12] = info.signal, at, at + UCONTEXT
@@ -260,6 +263,8 @@ def pop_frame(task):
     except OSError:
         force(task, SigInfo(SIGSEGV, SI_KERNEL))
         return
+    if kernel.hart.calls:
+        kernel.hart.calls.leave_handler(x[2])
     address, flags, _, size = struct.unpack_from("<QiiQ", uc, UC_STACK)
     if not flags & SS_ONSTACK:
         task.alt_stack = (0, 0, SS_DISABLE) if flags & SS_DISABLE else (address, size, 0)

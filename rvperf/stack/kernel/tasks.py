@@ -163,6 +163,7 @@ class Task:
         self.x = array("Q", bytes(256))
         self.f = array("Q", bytes(256))
         self.fcsr = self.pc = 0
+        self.calls = None  # its call stack, if that is recorded and it has run already
         self.mask = 0
         self.saved_mask = None  # what to return to after sigsuspend, ppoll, pselect6
         self.pending = deque()

@@ -92,6 +92,8 @@ def start_task(task, flags, stack, parent_tid, tls, child_tid, exit_signal):
     child.x[10] = 0
     if stack:
         child.x[2] = stack
+    elif hart.calls:
+        child.calls = hart.calls.copy()  # it returns from the same calls as its maker
     if flags & CLONE_SETTLS:
         child.x[4] = tls
     if not flags & CLONE_VM or flags & CLONE_VFORK:
@@ -184,6 +186,8 @@ def replace_program(task, name, argv, envp):
     hart.f[0:32] = array("Q", bytes(256))
     hart.fcsr = 0
     hart.reservation = None
+    if hart.calls:
+        hart.calls.clear()
     hart.x[2] = pointer
     task.pc = entry
     if kernel.perf:

@@ -70,11 +70,20 @@ def riscv_flush_icache(task, start, end, flags):
     return 0
 
 
+UTSNAME = {
+    "sysname": "Linux",
+    "nodename": "rvperf",
+    "release": RELEASE,
+    "version": VERSION,
+    "machine": "riscv64",
+    "domainname": "(none)",
+}
+
+
 @syscall(160)
 def uname(task, buf):
     """The system's name."""
-    fields = ("Linux", "rvperf", RELEASE, VERSION, "riscv64", "(none)")
-    task.memory.write(buf, b"".join(field.encode().ljust(65, b"\0") for field in fields))
+    task.memory.write(buf, b"".join(text.encode().ljust(65, b"\0") for text in UTSNAME.values()))
     return 0
 
 

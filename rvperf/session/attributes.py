@@ -1,0 +1,215 @@
+"""From what `record` is asked for to perf_event_attr (tools/perf/util/evsel.c, evlist.c)."""
+
+from __future__ import annotations
+
+from isa.record import Record
+from rvperf.events import Event
+from rvperf.events.table import DUMMY, SOFTWARE
+from rvperf.perfdata.attr import BRANCH, READ, SAMPLE, Attr
+from rvperf.perfdata.writer import EventSpec
+
+ALL_REGISTERS = (1 << 32) - 1
+DEFAULT_STACK = 8192
+CALL_STACK = BRANCH.USER | BRANCH.CALL_STACK | BRANCH.NO_FLAGS | BRANCH.NO_CYCLES
+
+
+class How(Record):
+    """What the options of `record` say of all events, by perf's names where it has them."""
+
+    period: int | None = None
+    """-c"""
+    freq: int | None = None
+    """-F; DEFAULT_FREQ if neither is given."""
+    callchain: str | None = None
+    """"fp", "dwarf", "lbr" or "exact"."""
+    stack_size: int = DEFAULT_STACK
+    max_stack: int = 127
+    branches: int = 0
+    """branch_sample_type of -b and -j."""
+    branch_depth: int = 32
+    """Records that the hart keeps (Smctr: 16, 32, 64, 128 or 256)."""
+    system_wide: bool = False
+    data: bool = False
+    """-d"""
+    phys_data: bool = False
+    weight: bool = False
+    inherit_stat: bool = False
+    """-s"""
+    period_field: bool | None = None
+    """-P; None leaves it to the events."""
+    timestamps: bool = True
+    sample_cpu: bool = False
+    sample_identifier: bool = False
+    raw: bool = False
+    running_time: bool = False
+    user_registers: int = 0
+    data_page_size: bool = False
+    code_page_size: bool = False
+    no_samples: bool = False
+    inherit: bool = True
+    delay_ms: int = 0
+    """Before events are enabled; -1 never enables them."""
+    switch_events: bool = False
+    kernel_callchains: bool = True
+    user_callchains: bool = True
+    skid: int | None = None
+    """--skid; None is the machine's own, which is none."""
+
+
+DEFAULT_FREQ = 4000
+MACHINE_SKID = 0  # of the machine's PMU: exact
+MAX_FREQ = 100_000  # sysctl kernel.perf_event_max_sample_rate
+
+
+def specs(events: tuple[Event, ...], how: How) -> list[EventSpec]:
+    """The events with their attributes and ids, as perf opens them for a workload.
+
+    With -a and --delay there is one event more, `dummy`, which takes the side-band records.
+    """
+    leaders = leaders_of(events)
+    attrs = [attr_of(event, how, leaders[n] == n) for n, event in enumerate(events)]
+    for n, attr in enumerate(attrs):
+        if leaders[n] != n and events[leaders[n]].sample_read:
+            _only_read(attr)
+    names = [event.name for event in events]
+    if how.system_wide or how.delay_ms:
+        attrs.append(_dummy(how))
+        names.append("dummy:HG" if how.system_wide else "dummy")
+        leaders.append(len(leaders))
+    _track(attrs[-1] if how.system_wide or how.delay_ms else attrs[0], how)
+    if how.sample_identifier or len(attrs) > 1:
+        same = all(attr.sample_type == attrs[0].sample_type for attr in attrs)
+        for attr in attrs:
+            identifier = how.sample_identifier or not same
+            attr.sample_type |= SAMPLE.IDENTIFIER if identifier else SAMPLE.ID
+    return [
+        EventSpec(attr, name, (number + 1,), leader=leader, unit="", scale=1.0)
+        for number, (attr, name, leader) in enumerate(zip(attrs, names, leaders, strict=True))
+    ]
+
+
+def leaders_of(events: tuple[Event, ...]) -> list[int]:
+    """For each event the place of its group's leader: its own if it is alone."""
+    first: dict[int, int] = {}
+    return [
+        n if event.group is None else first.setdefault(event.group, n)
+        for n, event in enumerate(events)
+    ]
+
+
+def period_of(event: Event, how: How) -> tuple[int, int]:
+    """(period, frequency), of which one is 0: the event's own terms, -c or -F, a default."""
+    terms = dict(event.terms)
+    if "period" in terms:
+        return int(terms["period"]), 0
+    if "freq" in terms:
+        return 0, int(terms["freq"])
+    if how.period is not None:
+        return how.period, 0
+    if event.kind == "tracepoint" and how.freq is None:
+        return 1, 0
+    return 0, DEFAULT_FREQ if how.freq is None else how.freq
+
+
+def attr_of(event: Event, how: How, leads: bool) -> Attr:
+    """evsel__config()."""
+    attr = Attr(type=event.type, config=event.config & 0xFFFFFFFF)
+    if event.type != SOFTWARE:
+        attr.config = event.config
+    for flag in ("exclude_user", "exclude_kernel", "exclude_hv", "exclude_host", "exclude_idle"):
+        setattr(attr, flag, getattr(event, flag))
+    attr.exclude_guest = event.exclude_guest or not _names_guests(event)
+    attr.precise_ip = 3 if event.precise_max else event.precise
+    attr.pinned, attr.exclusive = event.pinned, event.exclusive
+    attr.sample_id_all = 1
+    attr.read_format = READ.ID | READ.LOST
+    period, freq = period_of(event, how)
+    attr.sample_period = freq or period
+    attr.freq = bool(freq)
+    kind = SAMPLE.IP | SAMPLE.TID
+    if freq:
+        kind |= SAMPLE.PERIOD
+    if event.kind == "tracepoint":
+        kind |= SAMPLE.RAW | SAMPLE.TIME | SAMPLE.CPU | SAMPLE.PERIOD
+    if event.sample_read:
+        kind |= SAMPLE.READ | SAMPLE.ID
+        attr.read_format |= READ.GROUP
+    else:
+        attr.inherit = how.inherit
+    if how.inherit_stat:
+        attr.inherit_stat = 1
+    if how.inherit_stat or how.running_time:
+        attr.read_format |= READ.TOTAL_TIME_ENABLED | READ.TOTAL_TIME_RUNNING
+    if how.no_samples:
+        attr.sample_period = attr.freq = 0
+    address = how.data or how.callchain == "dwarf"
+    wanted = {
+        SAMPLE.TIME: how.timestamps,
+        SAMPLE.ADDR: address,
+        SAMPLE.DATA_SRC: address,
+        SAMPLE.PHYS_ADDR: how.phys_data,
+        SAMPLE.CPU: how.system_wide or how.sample_cpu,
+        SAMPLE.RAW: how.raw,
+        SAMPLE.WEIGHT: how.weight,
+        SAMPLE.DATA_PAGE_SIZE: how.data_page_size,
+        SAMPLE.CODE_PAGE_SIZE: how.code_page_size,
+        SAMPLE.CALLCHAIN: how.callchain is not None,
+        SAMPLE.BRANCH_STACK: bool(how.branches) or how.callchain == "lbr",
+        SAMPLE.REGS_USER: bool(how.user_registers) or how.callchain == "dwarf",
+        SAMPLE.STACK_USER: how.callchain == "dwarf",
+    }
+    for bit, on in wanted.items():
+        kind |= bit if on else 0
+    if how.period_field is not None:
+        kind = kind | SAMPLE.PERIOD if how.period_field else kind & ~SAMPLE.PERIOD
+    attr.sample_type = kind
+    attr.branch_sample_type = how.branches
+    if how.callchain == "lbr":
+        attr.branch_sample_type |= CALL_STACK
+    if how.callchain:
+        attr.exclude_callchain_kernel = not how.kernel_callchains
+        hidden = how.callchain == "dwarf" or not how.user_callchains
+        attr.exclude_callchain_user = hidden
+    if how.callchain == "dwarf":
+        attr.sample_regs_user, attr.sample_stack_user = ALL_REGISTERS, how.stack_size
+    if how.user_registers:
+        attr.sample_regs_user |= how.user_registers
+    if how.callchain and how.max_stack != 127:
+        attr.sample_max_stack = how.max_stack
+    if leads:
+        attr.disabled = 1
+        attr.enable_on_exec = not how.delay_ms and not how.system_wide
+    return attr
+
+
+def _names_guests(event: Event) -> bool:
+    """Whether the event's modifiers have G, so that guests are not left out by default."""
+    return bool({"G", "GH"} & {event.name.rpartition(":")[2]}) or event.exclude_host
+
+
+def _only_read(attr: Attr) -> None:
+    """A member of a group whose leader samples for all."""
+    attr.freq = attr.sample_period = attr.inherit = 0
+    attr.read_format |= READ.GROUP
+    attr.sample_type |= SAMPLE.READ | SAMPLE.ID
+
+
+def _dummy(how: How) -> Attr:
+    kind = SAMPLE.IP | SAMPLE.TID | SAMPLE.TIME
+    attr = Attr(
+        type=SOFTWARE, config=DUMMY, sample_period=1, sample_type=kind, sample_id_all=1,
+        read_format=READ.ID | READ.LOST, inherit=how.inherit,
+    )  # fmt: skip
+    if how.system_wide:
+        attr.sample_type |= SAMPLE.CPU
+    else:
+        attr.disabled = attr.enable_on_exec = 1
+    return attr
+
+
+def _track(attr: Attr, how: How) -> None:
+    """The event whose side-band records tell of tasks and mappings."""
+    for flag in ("mmap", "comm", "task", "mmap2", "comm_exec", "ksymbol", "bpf_event", "build_id"):
+        setattr(attr, flag, 1)
+    attr.mmap_data = how.data or how.callchain == "dwarf"
+    attr.context_switch = how.switch_events

@@ -1,0 +1,373 @@
+"""What perf_events finds, as the records of a perf.data."""
+
+from __future__ import annotations
+
+import os
+
+from isa.record import Record
+from rvperf.machine import transfers
+from rvperf.perfdata import records
+from rvperf.perfdata.attr import BRANCH, READ, SAMPLE
+from rvperf.perfdata.features import NrCpus, SampleTime
+from rvperf.perfdata.writer import EventSpec
+from rvperf.stack.kernel.kallsyms import TEXT, KernelSymbols
+
+BUFFER = 528384
+"""Bytes of the ring buffer that perf maps for a CPU by default: 512 KiB and a page."""
+KERNEL_MAP = "[kernel.kallsyms]_text"
+KERNEL_DSO = "[kernel.kallsyms]"
+MAP_SHARED, MAP_PRIVATE = 1, 2
+OP_LOAD, OP_STORE, OP_NA = 2, 4, 1  # PERF_MEM_OP_*
+NOT_AVAILABLE = OP_NA | 1 << 5 | 1 << 19 | 1 << 24 | 1 << 26  # PERF_MEM_NA
+LEVEL_HIT_L1 = (0x02 | 0x08) << 5  # PERF_MEM_LVL_HIT | LVL_L1
+PAGE_SIZE = 4096
+# PERF_BR_* for each of Smctr's types.
+BRANCH_TYPES = {
+    transfers.TAKEN_BRANCH: 1,
+    transfers.DIRECT_JUMP: 2,
+    transfers.OTHER_DIRECT_JUMP: 2,
+    transfers.INDIRECT_JUMP: 3,
+    transfers.OTHER_INDIRECT_JUMP: 3,
+    transfers.DIRECT_CALL: 4,
+    transfers.INDIRECT_CALL: 5,
+    transfers.COROUTINE_SWAP: 5,
+    transfers.RETURN: 6,
+}
+
+
+class Machine(Record):
+    """What the header says of the emulated machine."""
+
+    hostname: str
+    release: str
+    cpuid: str
+    cpudesc: str
+    memory_kb: int
+    perf_version: str
+
+
+class Recording:
+    """The sink of perf_events: encodes and writes, in rounds, and keeps what the end needs.
+
+    `open_file(name)` gives the next Writer; `rotate_at` is (bytes, ns) after which a new file is
+    begun, either of them 0 for never.
+    """
+
+    def __init__(self, specs: list[EventSpec], open_file, symbols: KernelSymbols, rotate_at=(0, 0)):
+        self.specs = specs
+        self.symbols = symbols
+        self.encoders = [records.sample_encoder(spec.attr) for spec in specs]
+        self.plain_encoders = [self._plain_encoder(number) for number in range(len(specs))]
+        self.tracking = next(spec for spec in reversed(specs) if spec.attr.task)
+        self.open_file, self.rotate_at = open_file, rotate_at
+        self.samples = 0
+        self.rounds = 0
+        self.first = self.last = 0
+        self.hit: dict[str, bytes] = {}
+        """Build-ids of what was mapped, by path; empty where there is none."""
+        self.kernel_hit = False
+        self.lost = 0
+        self.closed = False
+
+    def begin(self, kernel) -> None:
+        """The first file, before the program runs."""
+        self.kernel = kernel
+        self.writer = self.open_file()
+        self._open_round = 0
+        self._began = kernel.hart.cycles
+        self._describe()
+
+    def _describe(self) -> None:
+        """What every file begins with: the kernel, the events' names, who is there."""
+        write = self.writer.write
+        length = self.symbols.end - TEXT
+        write(self._side(records.Mmap(-1, 0, TEXT, length, TEXT, KERNEL_MAP, misc=records.KERNEL)))
+        thread = records.struct.pack("<Q16s", self.kernel.first.process.pid, b"")
+        write(records.ThreadMap(1, thread).encode())
+        cpus = records.struct.pack("<HHH", 0, 1, 0)
+        write(records.CpuMap(cpus + bytes(2)).encode())
+
+    def _side(self, record, task=None) -> bytes:
+        """A side-band record of the task's, now; of nobody's and at no time without one."""
+        spec = self.tracking
+        number = spec.ids[0]
+        if task is None:
+            record.sample_id = records.SampleId(0, 0, 0, 0, 0, 0)
+        else:
+            record.sample_id = records.SampleId(
+                task.process.pid, task.tid, self.kernel.hart.cycles, number, number, 0
+            )
+        return record.encode(spec.attr)
+
+    def synthesize(self) -> None:
+        """Tell of the tasks that are there already: before exec there is perf's own child."""
+        first = self.kernel.first
+        name = records.Comm(first.process.pid, first.tid, "perf-exec", misc=records.USER)
+        self.writer.write(self._side(name))
+        self.writer.write(records.FinishedInit().encode())
+
+    def _resynthesize(self) -> None:
+        for process in self.kernel.processes.values():
+            for task in process.threads:
+                comm = records.Comm(process.pid, task.tid, task.name, misc=records.USER)
+                self.writer.write(self._side(comm))
+            if process.leader:
+                for area in process.leader.memory.areas:
+                    if area.prot & 4:
+                        self.writer.write(self._side(self._map_record(process.leader, area)))
+
+    # --- perf_events' sink
+
+    def comm(self, task, executed: bool) -> None:
+        misc = records.USER | (records.MISC_COMM_EXEC if executed else 0)
+        self._write(
+            self._side(records.Comm(task.process.pid, task.tid, task.name, misc=misc), task)
+        )
+
+    def mmap(self, task, area, executable: bool) -> None:
+        record = self._map_record(task, area)
+        if not executable:
+            record.misc |= records.MISC_MMAP_DATA
+        self._write(self._side(record, task))
+
+    def _map_record(self, task, area):
+        name, offset, identity = area.name or "//anon", 0, (0, 0)
+        if area.file is not None and area.file.host is not None:
+            name, offset, identity = path_of(area.file), area.offset, area.file.identity
+        record = records.Mmap2(
+            pid=task.process.pid, tid=task.tid, addr=area.start, len=area.end - area.start,
+            pgoff=offset, prot=area.prot,
+            flags=MAP_SHARED if area.shared else MAP_PRIVATE, filename=name, misc=records.USER,
+        )  # fmt: skip
+        build_id = self._build_id(name) if identity != (0, 0) else b""
+        if build_id:
+            record.build_id = build_id
+            record.misc |= records.MISC_MMAP_BUILD_ID
+        else:
+            device, record.ino = identity
+            record.maj, record.min = os.major(device), os.minor(device)
+        return record
+
+    def _build_id(self, path: str) -> bytes:
+        if path not in self.hit:
+            from rvperf.perfdata.buildid import of_elf
+
+            self.hit[path] = of_elf(path)
+        return self.hit[path]
+
+    def fork(self, parent, child) -> None:
+        record = records.Fork(
+            child.process.pid, parent.process.pid, child.tid, parent.tid, self.kernel.hart.cycles
+        )
+        self._write(self._side(record, child))
+
+    def exit(self, task) -> None:
+        if self.closed:
+            return
+        parent = task.process.parent
+        ppid = parent.pid if parent else task.process.pid
+        record = records.Exit(task.process.pid, ppid, task.tid, ppid, self.kernel.hart.cycles)
+        self._write(self._side(record, task))
+
+    def read(self, task, number: int, count: int) -> None:
+        """-s: what an event counted in a task that has ended."""
+        if self.closed:
+            return
+        spec, ran = self.specs[number], task.user_ns + task.system_ns
+        shown = (
+            (READ.TOTAL_TIME_ENABLED, ran),
+            (READ.TOTAL_TIME_RUNNING, ran),
+            (READ.ID, spec.ids[0]),
+            (READ.LOST, 0),
+        )
+        values = (count, *(value for bit, value in shown if spec.attr.read_format & bit))
+        record = records.Read(task.process.pid, task.tid, values)
+        self._write(self._side(record, task))
+
+    def switch(self, task, out: bool) -> None:
+        record = records.Switch(misc=records.MISC_SWITCH_OUT if out else 0)
+        self._write(self._side(record, task))
+
+    def lost_samples(self, number: int, count: int) -> None:
+        self.lost += count
+
+    def sample(self, sample) -> None:
+        spec = self.specs[sample.event]
+        kind = spec.attr.sample_type
+        number = spec.ids[0]
+        given = {"ip": sample.ip, "pid": sample.pid, "tid": sample.tid}
+        if kind & SAMPLE.TIME:
+            given["time"] = sample.time
+        if kind & (SAMPLE.ID | SAMPLE.IDENTIFIER):
+            given["id"] = number
+        if kind & SAMPLE.ADDR:
+            given["addr"] = sample.addr
+        if kind & SAMPLE.PERIOD:
+            given["period"] = sample.period
+        if kind & SAMPLE.CPU:
+            given["cpu"] = 0
+        if kind & SAMPLE.READ:
+            given["read"] = self._reading(spec, sample)
+        if kind & SAMPLE.CALLCHAIN:
+            given["callchain"] = sample.callchain
+        if kind & SAMPLE.RAW:
+            given["raw"] = sample.raw or b""
+        if kind & SAMPLE.BRANCH_STACK:
+            kinds = spec.attr.branch_sample_type
+            given["branches"] = [branch(entry, kinds) for entry in sample.branches or ()]
+        if kind & SAMPLE.REGS_USER:
+            mask = spec.attr.sample_regs_user
+            values = [v for n, v in enumerate(sample.registers) if mask >> n & 1]
+            given["regs_user"] = records.Registers(2, values)
+        if kind & SAMPLE.STACK_USER:
+            size = spec.attr.sample_stack_user
+            given["stack"] = sample.stack.ljust(size, b"\0")
+            given["stack_size"] = len(sample.stack)
+        if kind & SAMPLE.WEIGHT:
+            given["weight"] = sample.weight
+        if kind & SAMPLE.DATA_SRC:
+            given["data_src"] = data_source(sample.access)
+        if kind & SAMPLE.PHYS_ADDR:
+            given["phys_addr"] = sample.physical
+        for bit, name in (
+            (SAMPLE.DATA_PAGE_SIZE, "data_page_size"),
+            (SAMPLE.CODE_PAGE_SIZE, "code_page_size"),
+        ):
+            if kind & bit:
+                given[name] = PAGE_SIZE
+        misc = records.USER if sample.user else records.KERNEL
+        if not sample.user:
+            self.kernel_hit = True
+        if spec.attr.precise_ip and sample.exact:
+            misc |= records.MISC_EXACT_IP
+        self.samples += 1
+        if not self.first:
+            self.first = sample.time
+        self.last = max(self.last, sample.time)
+        self._write(self.encoders[sample.event](misc, **given))
+
+    def plain_sample(self, number, ip, pid, tid, time, period, chain) -> None:
+        """A sample of user code that the engine has taken by itself: there may be very many."""
+        self.samples += 1
+        if not self.first:
+            self.first = time
+        self.last = time
+        self._write(self.plain_encoders[number](ip, pid, tid, time, period, chain))
+
+    def _plain_encoder(self, number: int):
+        """A quick way to encode what plain_sample gets, for one event."""
+        spec, encode = self.specs[number], self.encoders[number]
+        kind, identity = spec.attr.sample_type, spec.ids[0]
+        misc = records.USER | (records.MISC_EXACT_IP if spec.attr.precise_ip else 0)
+        given = ["ip=ip, pid=pid, tid=tid"]
+        for bits, text in (
+            (SAMPLE.TIME, "time=time"),
+            (SAMPLE.ID | SAMPLE.IDENTIFIER, f"id={identity}"),
+            (SAMPLE.PERIOD, "period=period"),
+            (SAMPLE.CALLCHAIN, "callchain=chain"),
+        ):
+            if kind & bits:
+                given.append(text)
+        # Only names from above are in the text.
+        source = f"lambda ip, pid, tid, time, period, chain: encode({misc}, {', '.join(given)})"
+        return eval(source, {"encode": encode})
+
+    def _reading(self, spec, sample):
+        shown = spec.attr.read_format
+        values = [
+            records.ReadValue(value, self.specs[number].ids[0], 0)
+            for value, number in sample.values or ()
+        ]
+        time = self.kernel.hart.cycles
+        both = READ.TOTAL_TIME_ENABLED | READ.TOTAL_TIME_RUNNING
+        return records.Reading(values, *((time, time) if shown & both else (0, 0)))
+
+    # --- writing
+
+    def _write(self, data: bytes) -> None:
+        if self.closed:
+            return
+        self.writer.write(data)
+        self._open_round += len(data)
+        if self._open_round >= BUFFER // 2:
+            self._round()
+
+    def _round(self) -> None:
+        self.writer.round()
+        self.rounds += 1
+        self._open_round = 0
+
+    def due(self) -> bool:
+        """Whether a new file is to be begun."""
+        size, time = self.rotate_at
+        now = self.kernel.hart.cycles - self._began
+        return bool(size and self.writer.size + self._open_round >= size or time and now >= time)
+
+    def rotate(self, finish) -> None:
+        """End this file by `finish(writer)` and begin another, which knows all that is there."""
+        self._end_file(finish)
+        self.writer = self.open_file()
+        self._began = self.kernel.hart.cycles
+        self._describe()
+        self._resynthesize()
+        self.writer.write(records.FinishedInit().encode())
+        self.first = self.last = 0
+
+    def end(self, finish) -> None:
+        """The program has ended, and so does the last file."""
+        if not self.closed:
+            self.closed = True
+            self._end_file(finish)
+
+    def _end_file(self, finish) -> None:
+        self._round()
+        features = self.writer.features
+        features["SAMPLE_TIME"] = SampleTime(self.first, self.last)
+        finish(self.writer)
+        self.writer.close()
+
+
+def branch(entry, asked: int) -> tuple[int, int, int]:
+    """(from, to, flags) of a perf_branch_entry; `asked` is the attr's branch_sample_type."""
+    if isinstance(entry, tuple):
+        return (*entry, 0)
+    flags = 0
+    if not asked & BRANCH.NO_FLAGS:
+        flags = 1 if entry.mispredicted else 2
+    if not asked & BRANCH.NO_CYCLES:
+        flags |= entry.cycles << 4
+    if asked & BRANCH.TYPE_SAVE:
+        flags |= BRANCH_TYPES[entry.type] << 20
+    return entry.source, entry.to, flags
+
+
+def data_source(access) -> int:
+    """PERF_SAMPLE_DATA_SRC: every access of this machine's model hits the first cache."""
+    if access is None:
+        return NOT_AVAILABLE
+    operation = OP_STORE if access[0] == "store" else OP_LOAD
+    return operation | LEVEL_HIT_L1 | NOT_AVAILABLE & ~(OP_NA | 1 << 5)
+
+
+def path_of(file) -> str:
+    """Where on this host a mapped file is, so that perf finds it."""
+    try:
+        return os.readlink(f"/proc/self/fd/{file.host}")
+    except OSError:
+        return file.name
+
+
+def header(machine: Machine, command: list[str]) -> dict[str, object]:
+    """The features that say where and how it was recorded."""
+    return {
+        "HOSTNAME": machine.hostname,
+        "OSRELEASE": machine.release,
+        "VERSION": machine.perf_version,
+        "ARCH": "riscv64",
+        "NRCPUS": NrCpus(1, 1),
+        "CPUDESC": machine.cpudesc,
+        "CPUID": machine.cpuid,
+        "TOTAL_MEM": machine.memory_kb,
+        "CMDLINE": command,
+        "PMU_MAPPINGS": [(4, "cpu"), (1, "software"), (2, "tracepoint")],
+    }
