@@ -12,10 +12,12 @@ PROGRAM = "rvperf"
 
 # Name: its module here, and what the list of commands says of it (perf's own words).
 COMMANDS = {
+    "annotate": "Read perf.data (created by perf record) and display annotated code",
     "buildid-list": "List the buildids in a perf.data file",
     "evlist": "List the event names in a perf.data file",
     "list": "List all symbolic event types",
     "record": "Run a command and record its profile into perf.data",
+    "script": "Read perf.data (created by perf record) and display trace output",
     "stat": "Run a command and gather performance counter statistics",
 }
 BUILT_IN = {

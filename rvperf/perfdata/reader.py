@@ -60,8 +60,8 @@ class Event(Record, mutable=True):
 class Columns:
     """The samples of a file in the order in which perf processes them, as numpy arrays.
 
-    Each is made when it is first asked for. What an event doesn't sample is 0; `period` then is
-    the attr's. `record` is the index of the record, `event` of the event (-1: of none).
+    Each is made when it is first asked for. What an event doesn't sample is 0, pid and tid -1, the
+    period the attr's. `record` is the index of the record, `event` of the event (-1: of none).
     """
 
     def __init__(self, reader: "Reader"):
@@ -582,6 +582,8 @@ class Reader:
             if at is None:
                 if name == "period":
                     whole[mine] = np.uint64(event.attr.sample_period)
+                elif name in ("pid", "tid"):
+                    whole[mine] = -1
                 continue
             values = self._words_at(chosen[mine], at & ~7, False)
             if np.dtype(kind).itemsize == 4:

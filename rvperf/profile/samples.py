@@ -4,6 +4,8 @@ All of it is arrays over the samples, in the order in which perf processes them;
 time (names, maps) is followed record by record, and only between those records looked up in bulk.
 """
 
+from array import array
+
 import numpy as np
 
 from isa.record import Record
@@ -29,7 +31,7 @@ CONTEXT_MODES = {
     records.CONTEXT_GUEST_USER: records.GUEST_USER,
 }
 SYMBOL_KINDS = {"kernel": "kernel", "guest_kernel": "guest-kernel"}
-"""What rvperf.symbols calls kinds of dsos; all others are files to it."""
+"""What rvperf.symbols calls a dso's kind; all others are files."""
 NOWHERE = -1
 
 
@@ -128,11 +130,14 @@ class Profile:
     `chain` (for `frames`; -1 if there is no callchain).
 
     `symbols` is a rvperf.symbols.Symbols or None. With `guest`, guest modes have threads and maps
-    of their own, and without they are the host's, as for perf without --guest.
+    of their own, and without they are the host's, as for perf without --guest. `unwinder` (see
+    profile/unwinding.py) appends callers to the callchains of samples that have registers and a
+    piece of the stack for that.
     """
 
-    def __init__(self, reader: Reader, symbols=None, guest: bool = False):
+    def __init__(self, reader: Reader, symbols=None, guest: bool = False, unwinder=None):
         self.reader, self.symbols = reader, symbols
+        self.unwinder = unwinder
         self.events = reader.events
         columns = reader.columns()
         known = columns.event >= 0
@@ -350,6 +355,13 @@ class Profile:
             length[mine] = np.where(fits, entries, -1)
         return start, length
 
+    @property
+    def unwound(self) -> np.ndarray:
+        """The samples whose callers are in the registers and the stack that they have."""
+        wanted = SAMPLE.CALLCHAIN | SAMPLE.REGS_USER | SAMPLE.STACK_USER
+        events = [e.index for e in self.events if e.attr.sample_type & wanted == wanted]
+        return np.flatnonzero(np.isin(self.reader.event_of[self.record], events))
+
     def _chains(self) -> None:
         """Number the different callchains (with the maps that they were in), and resolve each."""
         start, length = self._chain_places()
@@ -365,6 +377,12 @@ class Profile:
                 add(bytes(data[begin:end]), len(raw))
                 for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
             ]
+        if self.unwinder is not None:
+            for index in self.unwound[length[self.unwound] >= 0].tolist():
+                begin, end = int(start[index]) << 3, int(start[index] + length[index]) << 3
+                frames = self.unwinder(self, index)
+                user = array("Q", (records.CONTEXT_USER, *frames)).tobytes() if frames else b""
+                number[index] = add(bytes(data[begin:end]) + user, len(raw))
         words = np.frombuffer(b"".join(raw), "<u8")
         sizes = np.array([len(chain) >> 3 for chain in raw], np.int64)
         self._raw_start = np.concatenate(([0], np.cumsum(sizes)))
@@ -429,6 +447,10 @@ class Profile:
         """The dsos in which samples (not their callers) were."""
         hit = set(np.unique(self.dso).tolist())
         return [dso for dso in self.dsos if dso.index in hit]
+
+    def space(self, index: int) -> tuple[int, int]:
+        """A name for the maps that sample `index` saw: samples with the same saw the same."""
+        return int(self._space[index]), int(self._kernel_space[index])
 
     def locate(self, index: int, ip: int, cpumode: int | None = None) -> Frame:
         """Where an address is in the address space of sample `index` (for branches, data).

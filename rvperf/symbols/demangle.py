@@ -44,6 +44,14 @@ def demangle(name: bytes) -> str:
     return found or undemangled(name)
 
 
+@functools.lru_cache(1 << 12)
+def demangle_in_full(name: bytes) -> str:
+    """The name as objdump -C shows it: with parameters."""
+    ask = _library()
+    found = ask(name) if ask and name.startswith(b"_") and len(name) <= LONGEST else None
+    return _rust(found) if found else undemangled(name)
+
+
 @functools.cache
 def _library():
     """The C++ library's demangler: a name if there is one, else None."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rvperf.symbols import search
-from rvperf.symbols.demangle import demangle, undemangled
+from rvperf.symbols.demangle import demangle, demangle_in_full, undemangled
 from rvperf.symbols.elf import (
     BUILD_ID_SIZE,
     PT_LOAD,
@@ -41,6 +41,7 @@ from rvperf.symbols.table import (
 if TYPE_CHECKING:
     from rvperf.symbols.disassembly import Line as Instruction
     from rvperf.symbols.lines import Line
+    from rvperf.symbols.names import Names
     from rvperf.symbols.unwind import Cfi
 
 KINDS = ("user", "kernel", "guest-kernel")
@@ -86,7 +87,6 @@ class Dso:
         self._tried: list[tuple[str, str]] = []
         self._opened: dict[str, Elf | None] = {}
         self._sources: dict[str, list[str] | None] = {}
-        self._names = None
 
     def __repr__(self):
         return f"<Dso {self.path}>"
@@ -286,15 +286,33 @@ class Dso:
     def disassemble(self, start: int, end: int) -> list[Instruction]:
         """The code from `start` to `end`, as objdump prints it; the lines have its addresses."""
         from rvperf.symbols.disassembly import disassemble
-        from rvperf.symbols.names import Names
 
         code = self.code(start, min(end - start, LARGEST_CODE))
         if not code:
             return []
-        if self._names is None:
-            self._names = Names(self._files[0] or self.elf)
-        name = self._names.at if self._names else None
-        return list(disassemble(code, self.virtual_address(start), name, self._names.gp))
+        name = self.name_at if self.names else None
+        return list(disassemble(code, self.virtual_address(start), name, self.names.gp))
+
+    @functools.cached_property
+    def names(self) -> Names:
+        """What objdump calls virtual addresses."""
+        from rvperf.symbols.names import Names
+
+        return Names(self._files[0] or self.elf)
+
+    def name_at(self, vaddr: int) -> str | None:
+        """`symbol+0x12`, as objdump -C has it."""
+        name = self.names.at(vaddr)
+        if name is None or not self.demangled or not name.startswith("_"):
+            return name
+        name, plus, offset = name.partition("+")
+        return demangle_in_full(name.encode("utf-8", "surrogateescape")) + plus + offset
+
+    @property
+    def stripped(self) -> bool:
+        """Has it no symbols but those for dynamic linking?"""
+        elf = self._files[0]
+        return elf is None or elf.section(b".symtab") is None
 
     # Source.
 

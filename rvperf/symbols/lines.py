@@ -17,11 +17,15 @@ STV_HIDDEN = 2
 
 
 class Line(NamedTuple):
-    """A place in the source: function (demangled), file, line; None and 0 for what is unknown."""
+    """A place in the source: function (demangled), file, line; None and 0 for what is unknown.
+
+    `linkage` is the function's name as it is in the file.
+    """
 
     function: str | None
     file: str | None
     line: int
+    linkage: bytes | None = None
 
 
 class Nearest:
@@ -69,8 +73,8 @@ class Nearest:
             rows.sort(key=lambda row: row[0])
             self._symbols[index] = [row[0] for row in rows], rows
 
-    def at(self, address: int) -> tuple[str, str | None] | None:
-        """The name (demangled) and the source file of the function symbol."""
+    def at(self, address: int) -> tuple[bytes, str | None] | None:
+        """The name (as in the file) and the source file of the function symbol."""
         inside = [index for low, high, index in self._sections if low <= address < high]
         starts, rows = self._symbols.get(inside[0], ([], [])) if inside else ([], [])
         last = bisect_right(starts, address)
@@ -81,7 +85,7 @@ class Nearest:
             if best is None or _fits_better(row, best, address):
                 best = row
         name, file = best[3], best[4]
-        return demangle(name), None if file is None else file.decode("utf-8", "surrogateescape")
+        return name, None if file is None else file.decode("utf-8", "surrogateescape")
 
 
 def _fits_better(new, best, address: int) -> bool:
@@ -163,15 +167,17 @@ class Lines:
             file, line = row or (None, 0)
             if function < 0:
                 symbol = self._nearest.at(address)
-                return [Line(symbol and symbol[0], file, line)]
+                if symbol is None:
+                    return [Line(None, file, line)]
+                return [Line(demangle(symbol[0]), file, line, symbol[0])]
             chain = []
             while True:
                 here = functions[function]
                 name = demangle(here.name) if here.name else None
-                chain.append(Line(name, file, line))
+                chain.append(Line(name, file, line, here.name))
                 if not here.inlined or here.caller < 0:
                     return chain
                 file, line = table.file(here.call_file), here.call_line
                 function = here.caller
         symbol = self._nearest.at(address)
-        return [Line(*symbol, 0)] if symbol else []
+        return [Line(demangle(symbol[0]), symbol[1], 0, symbol[0])] if symbol else []
