@@ -38,7 +38,8 @@ def exported(profile: Profile, format: str, event: str | int | None = None, anno
     """A profile in one of FORMATS.
 
     `event` is the name or the number of an event; without one it is all of them if the format takes
-    several, else the first that was sampled. `annotate` is for html, see `rvperf.render.page`.
+    several, else the first that was sampled. `annotate` replaces what finds the code for html, see
+    `rvperf.render.page`.
     Raises rvperf.render.stacks.NoSuchEvent.
     """
     chosen: Sequence[Event] = [choose(profile, event)]
@@ -77,9 +78,10 @@ def write(profile: Profile, format: str, stacks: list[Stacks], annotate) -> str 
 
         return flamegraph(stacks[0], command_line(profile))
     if format == "html":
+        from rvperf.render.listings import listings
         from rvperf.render.page import page
 
-        return page(stacks, facts(profile), annotate)
+        return page(stacks, facts(profile), annotate or listings)
     raise ValueError(f"{format!r} is none of {', '.join(FORMATS)}")
 
 

@@ -1,5 +1,7 @@
 """Profiles that are told in a few words: who ran what when. Symbols are made up along the way."""
 
+from types import SimpleNamespace
+
 from rvperf.perfdata import records
 from rvperf.perfdata.reader import Reader
 from rvperf.perfdata.records import SampleId, sample_encoder
@@ -45,10 +47,15 @@ class MadeUp:
         return np.where(known, found, -1)
 
     def symbol_at(self, index):
-        class Symbol:
-            name = self.names[index].split(">")[0]
+        start = self.base + int(index) * SLOT
+        return SimpleNamespace(
+            name=self.names[index].split(">")[0], start=start, end=start + SLOT, index=index
+        )
 
-        return Symbol
+    def disassemble(self, start, end):
+        return []
+
+    why = "there is no code"
 
     def lines(self, address):
         n = (address - self.base) // SLOT

@@ -3,6 +3,7 @@
 import re
 import time
 import xml.etree.ElementTree as ElementTree
+from types import SimpleNamespace
 
 import pytest
 
@@ -335,7 +336,10 @@ def test_names_from_a_file_are_only_text(browser, tmp_path, format, suffix):
         HOSTILE[quiet.index(name)] if name in quiet else name for name in symbols.names
     ]
     symbols.lines = lambda address: []
-    symbols.symbol_at = lambda index: type("Symbol", (), {"name": symbols.names[index]})
+    at = symbols.symbol_at
+    symbols.symbol_at = lambda index: SimpleNamespace(
+        **vars(at(index)) | {"name": symbols.names[index]}
+    )
     opened(browser, tmp_path / f"a.{suffix}", made, format)
     assert browser.execute_script("return window.hurt") is None
     assert complaints(browser) == []
