@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from isa.record import Record, values_of
 from rvperf.render.palette import STYLE, swatch, tone
 from rvperf.render.stacks import Stacks, Tree, number_pairs
 
@@ -28,22 +29,12 @@ DEEPEST = 500
 """Levels that are drawn."""
 
 
-class Box:
+class Box(Record):
     """What a node of the tree shows: its label, its dso, and how it is coloured."""
 
-    __slots__ = ("label", "dso", "look")
-
-    def __init__(self, label: str, dso: str, look: str):
-        self.label, self.dso, self.look = label, dso, look
-
-    def _key(self):
-        return self.label, self.dso, self.look
-
-    def __eq__(self, other):
-        return self._key() == other._key()
-
-    def __hash__(self):
-        return hash(self._key())
+    label: str
+    dso: str
+    look: str
 
 
 def boxes_of(stacks: Stacks) -> list[Box]:
@@ -157,7 +148,7 @@ def laid_out(tree: Tree, weights: list[int]) -> list[tuple[int, int, int]]:
             continue
         below = []
         order = children.get(node, ())
-        for child in sorted(order, key=lambda one: tree.frame[one]._key()):
+        for child in sorted(order, key=lambda one: values_of(tree.frame[one])):
             below.append((child, offset, depth + 1))
             offset += weights[child]
         waiting += reversed(below)

@@ -16,6 +16,7 @@ MOST = 4 * LONGEST
 def listings(stacks: Stacks, most: int) -> list[Listing]:
     """At most so many functions, hottest first; those whose code can't be had are left out."""
     found = []
+    total = stacks.total or 1
     for spot in hottest(stacks.profile, stacks.event, stacks.sample):
         if len(found) == most:
             break
@@ -24,7 +25,8 @@ def listings(stacks: Stacks, most: int) -> list[Listing]:
         except AnnotateError:
             continue
         lines = tuple(lines_of(code.rows))
-        found.append(Listing(spot.symbol.name, spot.dso.short_name, lines))
+        share = 100 * spot.period / total
+        found.append(Listing(spot.symbol.name, spot.dso.short_name, share, lines))
     return found
 
 

@@ -392,7 +392,7 @@
         cell(row.self, whole), cell(row.total, whole),
         make("td", { className: "number", textContent: numbers.format(row.samples) }),
         make("td", { className: "name" },
-          make("button", { type: "button", textContent: box.label })),
+          make("button", { type: "button", textContent: box.label, title: box.label })),
         make("td", { className: "dso", textContent: box.dso }),
         make("td", { className: "kind" }, make("i", { className: box.tone }),
           data.said[box.look]));
@@ -605,7 +605,7 @@
   function drawListings() {
     const { listings } = state.event;
     get("code").hidden = !listings.length;
-    get("listings").replaceChildren(...listings.map(({ name, dso, lines }, n) => {
+    get("listings").replaceChildren(...listings.map(({ name, dso, percent: part, lines }, n) => {
       const body = make("tbody");
       for (const [share, address, text] of lines) {
         const row = make("tr", { className: address ? "" : "source" },
@@ -619,9 +619,16 @@
         body.append(row);
       }
       const listing = make("details", { open: n === 0 },
-        make("summary", {}, name, " ", make("span", { textContent: dso })),
+        make("summary", {}, make("b", { textContent: `${part.toFixed(2)} %` }), name, " ",
+          make("span", { textContent: dso })),
         make("div", { className: "listing" }, make("table", {}, body)));
       listing.querySelector(".listing").tabIndex = 0;
+      // What is opened shows its hottest instruction.
+      listing.addEventListener("toggle", () => {
+        const hot = lines.reduce((best, line, at) => line[0] > lines[best][0] ? at : best, 0);
+        const frame = listing.querySelector(".listing"), row = body.children[hot];
+        if (row) frame.scrollTop = row.offsetTop - frame.clientHeight / 2;
+      });
       listing.dataset.name = name;
       listing.dataset.dso = dso;
       return listing;

@@ -43,10 +43,14 @@ class Line(Record):
 
 
 class Listing(Record):
-    """A function's instructions in the order of their addresses, source lines among them."""
+    """A function's instructions in the order of their addresses, source lines among them.
+
+    `percent` is its share of the event.
+    """
 
     name: str
     dso: str
+    percent: float
     lines: tuple[Line, ...]
 
 
@@ -142,7 +146,12 @@ def listing_data(listing: Listing) -> dict:
         + [legible(line.text.expandtabs(8))]
         for line in listing.lines
     ]
-    return {"name": legible(listing.name), "dso": legible(listing.dso), "lines": lines}
+    return {
+        "name": legible(listing.name),
+        "dso": legible(listing.dso),
+        "percent": round(listing.percent, 2),
+        "lines": lines,
+    }
 
 
 def pruned(tree: Tree, nodes: np.ndarray, most: int):

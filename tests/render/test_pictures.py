@@ -178,7 +178,7 @@ def report(browser, tmp_path):
 
 def some_code(stacks: Stacks, most: int):
     lines = (Line("int x = 1;"), Line("add a0,a0,a1", 0x1000, 75.0), Line("ret", 0x1004, 25.0))
-    return [Listing("main", "prog", lines)]
+    return [Listing("main", "prog", 30.0, lines)]
 
 
 def table(browser):
