@@ -16,6 +16,8 @@ from rvperf.profile.samples import Profile
 UNKNOWN = "[unknown]"
 LONGEST = 1000
 """Characters of a name that are kept."""
+LARGEST = 1 << 62
+"""Time in ns, or sum of periods."""
 KINDS = {
     records.KERNEL: "kernel",
     records.USER: "user",
@@ -117,8 +119,10 @@ class Stacks:
         self._functions: dict[tuple, int] = {}
         self._inlines = inlines
         self.sample = np.flatnonzero(profile.event == event.index)
-        self.period = profile.period[self.sample].astype(np.int64)
-        self.time = profile.time[self.sample].astype(np.int64)
+        # What a damaged file says may be anything, but sums have to fit.
+        most = np.uint64(LARGEST // max(1, len(self.sample)))
+        self.period = np.minimum(profile.period[self.sample], most).astype(np.int64)
+        self.time = np.minimum(profile.time[self.sample], np.uint64(LARGEST)).astype(np.int64)
         self.cpu = profile.cpu[self.sample].astype(np.int64)
         self.thread = profile.thread[self.sample]
         self.comm = profile.comm[self.sample]

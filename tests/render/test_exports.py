@@ -5,15 +5,17 @@ import json
 import shutil
 import subprocess
 import sys
+from random import Random
 
 import pytest
 
-from rvperf.perfdata.reader import Reader
+from rvperf.perfdata.reader import PerfDataError, Reader
 from rvperf.profile.samples import Profile
 from rvperf.render.export import FORMATS, export, exported
 from rvperf.render.folded import folded
 from tests.oracles.perf import absent
 from tests.perfdata import files
+from tests.perfdata.mutants import damaged, originals
 from tests.render.profiles import profile, stacks
 from tests.render.speedscope import schema
 
@@ -178,6 +180,20 @@ def test_little_is_exported_too(tmp_path, format, samples):
 @pytest.mark.parametrize("format", FORMATS)
 def test_what_a_real_machine_recorded_is_exported(name, format):
     assert len(exported(Profile(Reader(files.REAL / name)), format)) > 50
+
+
+def test_damaged_files_are_exported_as_far_as_they_go(tmp_path):
+    path, random, read = tmp_path / "damaged", Random(3), 0
+    for original in originals(tmp_path) * 6:
+        path.write_bytes(damaged(original, random))
+        try:
+            made = Profile(Reader(path))
+        except PerfDataError:
+            continue
+        read += 1
+        for format in FORMATS:
+            exported(made, format)
+    assert read > 10
 
 
 def test_a_file_is_whole_or_not_there(made, tmp_path, monkeypatch):
