@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from isa.ext import RV64GC
+from rvperf.engine import native
 from rvperf.engine.hot import Regions
 from rvperf.engine.native import EXTRA, Native
 from rvperf.machine.executions import PageIdentity
@@ -108,6 +109,12 @@ def test_code_that_becomes_of_another_kind(nowhere, tmp_path):
     assert by_address(other.hart) == found
     assert sums(found) == one.hart.counts[U] == other.hart.counts[U]
     assert [5 + 3 * 5] == [cycles for count, cycles, *_ in found.values() if cycles == 20]
+
+
+def test_no_count_is_lost_when_there_are_too_many_pages(nowhere, tmp_path, monkeypatch):
+    monkeypatch.setattr(native, "POOL_PAGES", 2)
+    one = run([SAMPLES / "printf"], tmp_path, nowhere, "tier 0")
+    assert sums(by_address(one.hart)) == one.hart.counts[U]
 
 
 def test_the_loop_that_can_be_counted_by_hand(nowhere, tmp_path):

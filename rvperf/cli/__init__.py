@@ -14,9 +14,11 @@ PROGRAM = "rvperf"
 COMMANDS = {
     "annotate": "Read perf.data (created by perf record) and display annotated code",
     "buildid-list": "List the buildids in a perf.data file",
+    "diff": "Read perf.data files and display the differential profile",
     "evlist": "List the event names in a perf.data file",
     "list": "List all symbolic event types",
     "record": "Run a command and record its profile into perf.data",
+    "report": "Read perf.data (created by perf record) and display the profile",
     "script": "Read perf.data (created by perf record) and display trace output",
     "stat": "Run a command and gather performance counter statistics",
 }

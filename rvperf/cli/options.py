@@ -33,6 +33,8 @@ class Option(Record):
     """What the usage calls its argument; empty if it takes none."""
     default: object = None
     convert: Callable[[str], object] | None = None
+    otherwise: str | None = None
+    """For an option whose value may be missing: the value then. --no- makes such an option None."""
 
     @property
     def key(self) -> str:
@@ -54,14 +56,23 @@ class Usage(Exception):
         self.message, self.about, self.status = message, about, status
 
 
-def parse(options: tuple[Option, ...], words: list[str]) -> tuple[dict[str, object], list[str]]:
+def parse(
+    options: tuple[Option, ...], words: list[str], anywhere: bool = False
+) -> tuple[dict[str, object], list[str]]:
     """Values by option (`big-num` is `big_num`), and the words that are left.
+
+    With `anywhere`, options may also follow words that are none.
 
     Raises Usage.
     """
     values = {option.key: option.default for option in options if option.kind != "missing"}
-    rest = list(words)
-    while rest and rest[0].startswith("-") and rest[0] != "-":
+    rest, others = list(words), []
+    while rest:
+        if not rest[0].startswith("-") or rest[0] == "-":
+            if not anywhere:
+                break
+            others.append(rest.pop(0))
+            continue
         word = rest.pop(0)
         if word == "--":
             break
@@ -69,7 +80,7 @@ def parse(options: tuple[Option, ...], words: list[str]) -> tuple[dict[str, obje
             long_option(options, word[2:], rest, values)
         else:
             switches(options, word[1:], rest, values)
-    return values, rest
+    return values, others + rest
 
 
 def switches(options, letters, rest, values) -> None:
@@ -86,6 +97,8 @@ def switches(options, letters, rest, values) -> None:
             set_value(option, named, letters, values)
             letters = ""
         elif option.value and option.kind != "missing":
+            if option.otherwise is not None and not letters and lacks_value(rest):
+                letters = option.otherwise
             if not letters and not rest:
                 raise Usage(f" Error: {named} requires a value\n", (option.long,))
             value = letters or rest.pop(0)
@@ -108,13 +121,20 @@ def long_option(options, word, rest, values) -> None:
     elif not option.value:
         set_value(option, named, None, values, on)
     elif not on:
-        values[option.key] = option.default
+        values[option.key] = None if option.otherwise is not None else option.default
     elif option.kind == "optional":
         set_value(option, named, attached, values)
+    elif not equals and option.otherwise is not None and lacks_value(rest):
+        set_value(option, named, option.otherwise, values)
     elif not equals and not rest:
         raise Usage(f" Error: {named} requires a value\n", (option.long,))
     else:
         set_value(option, named, attached if equals else rest.pop(0), values)
+
+
+def lacks_value(rest: list[str]) -> bool:
+    """Whether the next word can't be the value of an option that does without one."""
+    return not rest or rest[0].startswith("-")
 
 
 def find(options, name) -> tuple[Option, bool]:

@@ -192,6 +192,8 @@ OPTIONS = (
     Option("", "max-stack", "Set the maximum stack depth of call chains (default: 127)", "number",
            "n", 127),
     Option("", "buildid-dir", "where perf's build-id cache is (default: ~/.debug)", "text", "dir"),
+    Option("", "truth", "keep exact counts by address too, for `rvperf report --truth`; much slower"
+           ),
     Option("", "skid", "samples fall so many instructions after the one that overflowed (default: "
            "the machine's, 0; :pp is exact whatever is given)", "number", "n"),
     *SANDBOX,
@@ -239,6 +241,8 @@ def check(options, command) -> tuple[Event, ...]:
         raise Usage(message, ("branch-depth",))
     if options["delay"] < -1:
         raise Usage(" Error: switch `D' expects milliseconds, or -1\n\n", ("delay",))
+    if options["truth"] and (options["output"] == "-" or options["switch_output"]):
+        raise Usage(" Error: option `truth' needs one file to write to\n\n", ("truth",))
     if options["branch_any"] and options["branch_filter"]:
         raise Usage("cannot set both -b and -j\n\n", ("branch-any", "branch-filter"))
     if (options["freq"] or 0) > MAX_FREQ:
@@ -393,9 +397,14 @@ def sample(options, command, events, descriptors, words) -> int:
         switch_files=options["switch_max_files"],
         timestamp_filename=bool(options["timestamp_filename"]),
         max_bytes=options["max_size"] or 0,
+        truth=bool(options["truth"]),
     )
     told = (lambda text: None) if quiet else tell
     result = record(request, told)
+    if result.truth is not None and not result.full:
+        from rvperf.profile.truth import Truth, append
+
+        append(output, Truth(result.truth))
     if result.exit.signal is not None:
         tell(f"{command[0]}: {signal_name(result.exit.signal)}\n")
     if not quiet:

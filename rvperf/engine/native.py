@@ -115,6 +115,10 @@ class Native:
         Trap as the reference engine's.
         """
         hart, regions = self.hart, self.regions
+        if hart.limited and not self._unit[0] and hart.waits_for_cycles:
+            if regions:
+                raise ValueError(f"a stop in cycles, but regions without {layout.CYCLE_BUDGET}")
+            self._unit[0] = layout.CYCLES
         enter = self._enter_limited if hart.limited or self._unit[0] else self._enter
         while True:
             busy = regions and regions.busy

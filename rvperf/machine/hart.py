@@ -248,6 +248,11 @@ class Hart:
         self.limited = bool(counts)
 
     @property
+    def waits_for_cycles(self) -> bool:
+        """Whether there is a stop in cycles."""
+        return self._stops[SOURCES.index("cycles")] != NO_STOP
+
+    @property
     def stopped(self) -> bool:
         """Whether a stop has been reached."""
         return any(map(operator.le, self._stops.tolist(), self.uncollected()))

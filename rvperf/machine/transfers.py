@@ -97,15 +97,16 @@ class Transfers:
 
     def newest_first(self) -> list[Transfer]:
         """The records there are, at most `depth`."""
-        words = self._ring.tolist()
+        at, size = self._words[AT] // 8, 4 * (self.depth + 1)
+        words = self._ring[max(at - size, 0) : at].tolist()
+        if at < size:
+            words = self._ring[at - size :].tolist() + words
         found = []
-        at = self._words[AT] // 8
-        for _ in range(self.depth):
-            at = (at - 4) % len(words)
+        for at in range(size - 4, 0, -4):
             source, to, info, cycle = words[at : at + 4]
             if not info:
                 break
-            _, _, before, cycle_before = words[at - 4 : at] if at else words[-4:]
+            _, _, before, cycle_before = words[at - 4 : at]
             cycles = min(cycle - cycle_before, MOST_CYCLES) if before else 0
             mispredicted = bool(info & MISPREDICTED)
             found.append(Transfer(source, to, mispredicted, cycles, info & MISPREDICTED - 1))

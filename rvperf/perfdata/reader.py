@@ -513,11 +513,11 @@ class Reader:
         out, pending = [], np.zeros(0, np.int64)
         start, limit, youngest = 0, 0, 0
         for end in [*rounds, len(times)]:
-            part = np.arange(start, end)
-            timed = queued[start:end]
+            part = np.arange(start, min(end + 1, len(times)))
+            timed = queued[part]
             out.append(part[~timed])
             fresh = part[timed]
-            start = end
+            start = end + 1
             last = end == len(times)
             if len(fresh):
                 pending = np.concatenate((pending, fresh))

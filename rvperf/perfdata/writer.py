@@ -223,8 +223,9 @@ class Writer:
         out.append(records.HeaderFeature(LAST_FEATURE, b"").encode())
         if "TRACING_DATA" in self.features:
             section = self.features["TRACING_DATA"]
+            section += bytes(-len(section) % 8)
             out.append(records.TracingData(len(section)).encode())
-            out.append(section + bytes(-len(section) % 8))
+            out.append(section)
         write_all(self._file, b"".join(out))
 
     def _end_pipe(self) -> None:

@@ -136,13 +136,16 @@ class Thread:
     Samples refer to a thread and to the comm that it had then.
     """
 
-    __slots__ = ("index", "pid", "tid", "ppid", "comm", "comm_set", "maps", "machine")
+    __slots__ = ("index", "pid", "tid", "ppid", "comm", "comm_set", "first_comm", "maps",
+                 "machine")  # fmt: skip
 
     def __init__(self, index, machine, pid, tid):
         self.index, self.machine, self.pid, self.tid = index, machine, pid, tid
         self.ppid = -1
         self.comm = f":{tid}"
         self.comm_set = False
+        self.first_comm = None
+        """The first name that it was given. perf's report gives it to earlier samples too."""
         self.maps: Maps = None
 
     def __repr__(self):
@@ -252,6 +255,8 @@ class World:
         machine = self.machine(record.cpumode)
         self.flush({(machine.guest, record.tid)})
         thread = machine.thread(record.pid, record.tid)
+        if not thread.comm_set:
+            thread.first_comm = record.comm
         thread.comm, thread.comm_set = record.comm, True
 
     def _fork(self, record) -> None:
@@ -266,6 +271,7 @@ class World:
         child.ppid = parent.tid
         if parent.comm_set:
             child.comm, child.comm_set = parent.comm, True
+            child.first_comm = parent.comm
         if child.pid != parent.pid and child.maps is not parent.maps:
             if not record.misc & FORK_EXEC:
                 self.flush(child.maps.users)

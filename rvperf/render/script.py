@@ -71,7 +71,7 @@ class Style(Record):
 class Script:
     """Prints the samples of a profile: `for text in Script(profile, fields, style): …`.
 
-    `chosen` are the indices of the samples (all without it). `printed` counts samples by event.
+    `chosen` are the indices of the samples (all without it).
     """
 
     def __init__(self, profile: Profile, fields: Fields, style: Style, chosen=None):
@@ -87,21 +87,26 @@ class Script:
         self._places: dict[tuple, str] = {}
         self._instructions: dict[tuple, tuple] = {}
         self._lists: dict[str, list] = {}
+        self._plans: dict[int, list] = {}
+        self._owners = profile.event.tolist()
 
     def __iter__(self) -> Iterator[str]:
-        plans = [self._plan(event) for event in self.profile.events]
-        owners = self.profile.event.tolist()
         if not self.style.show:
-            for index in self.chosen.tolist():
-                plan = plans[owners[index]]
-                if plan:
-                    yield "".join([part(index) for part in plan])
+            yield from map(self.sample, self.chosen.tolist())
             return
         for index, number in self._with_records():
             if index is None:
                 yield from self._record(number)
-            elif plans[owners[index]]:
-                yield "".join([part(index) for part in plans[owners[index]]])
+            else:
+                yield self.sample(index)
+
+    def sample(self, index: int) -> str:
+        """The text of one sample; empty if nothing of it is shown."""
+        owner = self._owners[index]
+        plan = self._plans.get(owner)
+        if plan is None:
+            plan = self._plans[owner] = self._plan(self.profile.events[owner])
+        return "".join([part(index) for part in plan])
 
     # --- what a line is made of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from isa.record import Record
+from isa.record import Record, replace
 from rvperf.events import Event
 from rvperf.machine.transfers import TYPES
 from rvperf.perfdata import records, tracing
@@ -27,6 +27,7 @@ from rvperf.stack.kernel import kallsyms
 from rvperf.stack.kernel.perf_events import CLOCKS, Details, PerfEvents, Sampling
 
 NS_PER_MS = 1_000_000
+ANONYMOUS = "//anon"
 PERF_VERSION = "6.1.0-rvperf"  # the perf whose formats are written
 
 
@@ -54,6 +55,8 @@ class RecordRequest(Record):
     """The most files that are kept of those that were switched away from; 0 for all."""
     timestamp_filename: bool = False
     max_bytes: int = 0
+    truth: bool = False
+    """Count exactly by address as well, for RecordResult.truth."""
 
 
 class RecordResult(Record):
@@ -68,6 +71,9 @@ class RecordResult(Record):
     interrupted: bool
     lost: int
     dumps: tuple[str, ...] = ()
+    truth: dict | None = None
+    """{event's name: {dso's path: {address in the dso: count}}}, if it was asked for; addresses as
+    perf has them, and all of a kernel function's at its first."""
     full: str = ""
     """What the system said when the output could not be written to its end."""
 
@@ -95,14 +101,15 @@ class Session:
         )
         self.dumps: list[str] = []
         self.made = 0
-        self.perf = PerfEvents(
-            self.kernel, samplings(request.events, how), details(how), self.recording
-        )
+        asked = replace(details(how), truth=request.truth)
+        self.perf = PerfEvents(self.kernel, samplings(request.events, how), asked, self.recording)
         self.full = ""
 
     def prepare(self, hart) -> None:
         """Switch on the recorders that the samples need."""
         how = self.request.how
+        if self.request.truth:
+            hart.record_executions()
         if how.callchain == "exact":
             hart.record_calls()
         elif how.callchain == "lbr":
@@ -177,8 +184,37 @@ class Session:
             interrupted=machine.interrupts > 0,
             lost=recording.lost,
             dumps=tuple(self.dumps),
+            truth=self.truth() if self.request.truth else None,
             full=self.full,
         )
+
+    def truth(self) -> dict[str, dict[str, dict[int, int]]]:
+        """What each event counted at each address, in user mode from the hart."""
+        found = {spec.name: {} for spec in self.specs[: len(self.request.events)]}
+        paths, symbols = self.recording.paths, self.recording.symbols
+
+        def add(name: str, dso: str | None, address: int, count: int) -> None:
+            path = paths.get(dso, dso) if dso else ANONYMOUS
+            counts = found[name].setdefault(path, {})
+            counts[address] = counts.get(address, 0) + count
+
+        executed = self.machine.hart.executed()
+        for one in self.perf.open:
+            name = self.specs[one.number].name
+            source = "cycles" if one.spec.kind == "clock" else one.spec.source
+            if not one.user or one.spec.kind not in ("hardware", "clock"):
+                continue
+            for page, counts in executed:
+                for at, count in enumerate(counts[source]):
+                    if count:
+                        add(name, page.file, page.offset + 2 * at, count)
+        for (number, where), count in self.perf.exact.items():
+            name = self.specs[number].name
+            if isinstance(where, tuple):
+                add(name, *where, count)
+            else:
+                add(name, KERNEL_DSO, symbols.addresses[where], count)
+        return found
 
     def size(self) -> int:
         try:

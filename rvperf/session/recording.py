@@ -65,6 +65,8 @@ class Recording:
         self.first = self.last = 0
         self.hit: dict[str, bytes] = {}
         """Build-ids of what was mapped, by path; empty where there is none."""
+        self.paths: dict[str, str] = {}
+        """What was mapped: the guest's name of a file, and where it is on this host."""
         self.kernel_hit = False
         self.lost = 0
         self.closed = False
@@ -134,6 +136,7 @@ class Recording:
         name, offset, identity = area.name or "//anon", 0, (0, 0)
         if area.file is not None and area.file.host is not None:
             name, offset, identity = path_of(area.file), area.offset, area.file.identity
+            self.paths[area.file.name] = name
         record = records.Mmap2(
             pid=task.process.pid, tid=task.tid, addr=area.start, len=area.end - area.start,
             pgoff=offset, prot=area.prot,

@@ -73,6 +73,8 @@ class Details(Record):
     """Which parts of call chains are wanted."""
     counts_by_task: bool = False
     """Tell at a task's end what each event has counted in it (inherit_stat)."""
+    truth: bool = False
+    """Keep what the kernel's own work and software events count by place: see `exact`."""
     switches: bool = False
     """Tell when tasks are switched."""
     inherit: bool = True
@@ -147,6 +149,7 @@ class PerfEvents:
             self._pause()
         self.by_task = {}  # what each event has counted in a task that is not running
         self.at_switch = [0] * len(self.open)
+        self.exact = {}  # by (event, where): where is a kernel symbol, or (area's name, address)
         self.own = self._let_engine_sample()
         self.left = {}  # of tasks that don't run: what each event has left until its next sample
 
@@ -334,6 +337,11 @@ class PerfEvents:
     def work(self, cost: costs.Cost, instructions: int, cycles: int) -> None:
         """The kernel is about to be charged for work: samples fall on its function."""
         happened = {"instructions": instructions, "cycles": cycles}
+        if self.details.truth:
+            for one in self.open:
+                source = "cycles" if one.spec.kind == "clock" else one.spec.source
+                if one.kernel and happened.get(source):
+                    self._exactly(one, cost.symbol, happened[source])
         for one in self.hardware:
             total = happened.get(one.spec.source)
             if one.kernel and total:
@@ -467,12 +475,25 @@ class PerfEvents:
 
     # Software events and tracepoints.
 
+    def _exactly(self, one: Open, where, count: int) -> None:
+        key = one.number, where
+        self.exact[key] = self.exact.get(key, 0) + count
+
+    def _place(self, ip: int):
+        """(the file that is mapped at an address or None, the address in it)."""
+        area = self.kernel.current.memory.find(ip)
+        if area is None or area.file is None:
+            return None, ip
+        return area.file.name, ip - area.start + area.offset
+
     def software_event(self, source: str, addr: int = 0, in_kernel: str | None = None) -> None:
         """A software event has happened, in user mode or in a function of the kernel's."""
         for one in self.software.get(source, ()):
             if not (one.kernel if in_kernel else one.user):
                 continue
             one.count += 1
+            if self.details.truth:
+                self._exactly(one, in_kernel or self._place(self.kernel.current.pc), 1)
             self._happened(one, addr, in_kernel, None)
 
     def tracepoint(self, name: str, where: str, fields) -> None:
@@ -480,6 +501,8 @@ class PerfEvents:
         for one in self.software.get(name, ()):
             if one.kernel:
                 one.count += 1
+                if self.details.truth:
+                    self._exactly(one, where, 1)
                 self._happened(one, 0, where, pack(name, self.kernel.current.tid, fields()))
 
     def _happened(self, one: Open, addr: int, in_kernel: str | None, raw: bytes | None) -> None:
