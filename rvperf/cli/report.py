@@ -183,8 +183,6 @@ def view_of(options: dict):
         setattr(view, name, pattern(options[name]))
     view.exclude_other = bool(options["exclude_other"])
     view.hide_unresolved = bool(options["hide_unresolved"])
-    if options["cpu"] is not None:
-        view.cpus = cpus_of(options["cpu"])
     if options["percentage"] is not None:
         if options["percentage"] not in ("relative", "absolute"):
             raise Usage("\n", ("percentage",))
@@ -296,21 +294,6 @@ def pattern(text: str | None) -> str | None:
     return text
 
 
-def cpus_of(text: str) -> tuple[int, ...]:
-    """`0,2-3`."""
-    found = []
-    for word in text.split(","):
-        first, dash, last = word.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
-            raise Failure("Error:\nfailed to set cpu bitmap\n", 0)
-        low, high = int(first), int(last) if dash else int(first)
-        found += range(low, min(high, MOST_CPUS) + 1)
-    return tuple(found)
-
-
-MOST_CPUS = 2048
-
-
 def quantum(text: str) -> int:
     import re
 
@@ -361,10 +344,19 @@ class Report:
         return 0
 
     def tasks(self) -> int:
-        from rvperf.profile.samples import Profile
+        from rvperf.perfdata import records
+        from rvperf.profile.machine import World
         from rvperf.render import report as page
 
-        put(page.tasks(Profile(self.reader).world, bool(self.options["mmaps"])))
+        world = World(self.reader.features.get("BUILD_ID", ()))
+        maps = bool(self.options["mmaps"])
+        kinds = {records.Comm.type, records.Fork.type}
+        if maps:
+            kinds |= {records.Mmap.type, records.Mmap2.type}
+        for _, record in self.reader.records():
+            if record.type in kinds:
+                world.apply(record)
+        put(page.tasks(world, maps))
         return 0
 
     # --- what kind of report
@@ -394,23 +386,28 @@ class Report:
                 raise Failure("branch and mem mode incompatible\n", 255)
             view.mode, view.children = "memory", False
 
-    def choose_cpus(self) -> bool:
-        """Whether the file can be looked at by cpu, if that is asked for."""
-        from rvperf.perfdata.attr import SAMPLE
+    def choose_samples(self) -> bool:
+        """-C and --time. False: end here."""
+        from rvperf.profile import selection
 
-        if self.view.cpus is None:
-            return True
-        message = ""
-        known = self.reader.features.get("NRCPUS")
-        count = min(known.available, MOST_CPUS) if known is not None else 0
-        if any(not event.attr.sample_type & SAMPLE.CPU for event in self.reader.events):
-            message = "File does not contain CPU events. Remove -C option to proceed.\n"
-        elif count and max(self.view.cpus, default=0) >= count:
-            wrong = min(cpu for cpu in self.view.cpus if cpu >= count)
-            message = f"Requested CPU {wrong} too large. Consider raising MAX_NR_CPUS\n"
-        if message:
-            tell(f"{message}Error:\nfailed to set cpu bitmap\n")
-        return not message
+        view, options = self.view, self.options
+        if options["cpu"] is not None and view.cpus is None:
+            try:
+                view.cpus = tuple(selection.cpus(self.profile, options["cpu"]))
+            except selection.SelectionError as error:
+                tell(f"{error}\nError:\nfailed to set cpu bitmap\n")
+                return False
+        return True
+
+    def choose_times(self) -> None:
+        from rvperf.profile import selection
+
+        if self.options["time"] is not None:
+            try:
+                ranges = selection.time_ranges(self.options["time"], self.profile)
+            except selection.SelectionError as error:
+                raise Failure(f"{error}\n", 234) from None
+            self.view.times = tuple(ranges)
 
     def choose_chains(self) -> bool:
         """What of callchains there is to show (report__setup_sample_type). False: end here."""
@@ -482,15 +479,15 @@ class Report:
             say(page.HINT)
         if view.separator == ".":
             raise Failure("'.' is the only non valid --field-separator argument\n", 0)
+        self.read()
         self.choose_times()
         elided = page.elide(self.columns, view)
         if not browsing:
             put(elided)
-        if not self.choose_cpus() or not self.choose_chains():
+        if not self.choose_samples() or not self.choose_chains():
             return 0
         for column, width in zip(self.columns.fields, view.widths, strict=False):
             column.user_width = width
-        self.profile()
         filler = histograms.fill(self.profile, view, self.columns, self.formatters())
         histograms.settle(filler.hists, view)
         for one in filler.hists:
@@ -532,8 +529,10 @@ class Report:
                     f" Error: exact counts can't be sorted by `{column.name}', only by "
                     f"{', '.join(truth.KEYS)}\n", ("sort",),
                 )  # fmt: skip
+        self.read()
         self.choose_times()
-        self.profile()
+        if not self.choose_samples():
+            return 0
         filler = histograms.fill(self.profile, view, self.columns)
         counts = truth.join(filler, exact)
         histograms.settle(filler.hists, view)
@@ -556,27 +555,10 @@ class Report:
         if self.view.group_index and all(event.members <= 1 for event in events):
             raise Usage("", ("group-sort-idx",), INVALID_STATUS)
 
-    def choose_times(self) -> None:
-        text = self.options["time"]
-        if text is None:
-            return
-        from rvperf.profile import times
-
-        known = self.reader.features.get("SAMPLE_TIME")
-        if "%" in text and known is None:
-            raise Failure(
-                "HINT: no first/last sample time found in perf data.\n"
-                "Please use latest perf binary to execute 'perf record'\n"
-                "(if '--buildid-all' is enabled, please set '--timestamp-boundary').\n", 234,
-            )  # fmt: skip
-        first, last = (known.first, known.last) if known is not None else (0, 0)
-        self.view.times = times.ranges(text, first, last)
-        if self.view.times is None:
-            raise Failure("Invalid time string\n", 234)
-
-    def profile(self) -> None:
-        from rvperf.profile import hists as histograms
+    def read(self) -> None:
+        """Resolve the samples."""
         from rvperf.profile.samples import Profile
+        from rvperf.profile.unwinding import Unwinder
         from rvperf.symbols import Symbols
 
         kallsyms = None
@@ -587,15 +569,24 @@ class Report:
             except OSError as error:
                 message = f"{self.options['kallsyms']}: {error.strerror}\n"
                 raise Failure(message, 255) from None
-        name_as_asked(bool(self.options["demangle"]))
-        symbols = Symbols(symfs=self.options["symfs"], kallsyms=kallsyms)
-        self.symbols = symbols
-        self.profile = Profile(self.reader)
-        histograms.attach(self.profile, symbols)
+        symbols = Symbols(
+            symfs=self.options["symfs"], kallsyms=kallsyms,
+            demangled=bool(self.options["demangle"]),
+        )  # fmt: skip
+        unwinder = Unwinder(max(1, self.view.max_stack)) if self.view.max_stack else None
+        self.profile = Profile(self.reader, symbols, unwinder=unwinder)
 
     def formatters(self) -> dict:
         """For tracepoints: functions from raw data to text."""
-        return {}
+        from rvperf.perfdata import trace_format, tracing
+
+        formats = tracing.formats_by_id(self.reader.features.get("TRACING_DATA", b""))
+        found = {}
+        for event in self.reader.events:
+            text = formats.get(event.attr.config) if event.attr.type == 2 else None
+            if text is not None:
+                found[event.index] = trace_format.Printer(text)
+        return found
 
     def warn(self) -> None:
         """What perf says on standard error of what went wrong while recording."""
@@ -638,6 +629,8 @@ class Report:
                 put("".join(held))
                 held, size = [], 0
         put("".join(held))
+        if options["threads"]:
+            put(page.threads(self.reader))
         if view.mode == "branch":
             put(page.branch_statistics(filler.branch_kinds))
 
@@ -649,16 +642,6 @@ class Report:
         gc.enable()
         browser.browser(filler, self.options["percent_limit"] or 0.0).run()
         return 0
-
-
-def name_as_asked(demangled: bool) -> None:
-    """--no-demangle: names as they are in symbol tables."""
-    from rvperf.symbols import demangle, dso
-
-    if demangled:
-        dso.demangle = demangle.demangle
-    else:
-        dso.demangle = lambda name: name.decode("utf-8", "surrogateescape")
 
 
 def is_terminal() -> bool:

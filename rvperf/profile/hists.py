@@ -13,7 +13,7 @@ import numpy as np
 from rvperf.perfdata import records
 from rvperf.perfdata.attr import SAMPLE
 from rvperf.perfdata.records import RecordError
-from rvperf.profile import callchains
+from rvperf.profile import callchains, selection
 from rvperf.profile.callchains import Place, Tree
 from rvperf.profile.machine import Map
 from rvperf.profile.sortkeys import Columns, View, disguise, name_of
@@ -72,7 +72,7 @@ class Entry:
         "time", "weight", "ins_lat", "transaction", "code_page_size", "branch", "mem", "raw",
         "parent", "filtered", "period", "period_sys", "period_us", "period_guest_sys",
         "period_guest_us", "count", "acc", "acc_count", "tree", "depth", "pairs", "dummy", "view",
-        "_srcline", "_srcfile", "_trace", "chain", "order",
+        "_srcline", "_srcfile", "_trace", "chain", "address",
     )  # fmt: skip
 
     def __init__(self, view, event, thread, comm, map, symbol, ip, level, cpumode):
@@ -92,18 +92,19 @@ class Entry:
         self.dummy = False
         self._srcline = self._srcfile = self._trace = None
         self.chain: list | None = None
-        self.order = ()
+        self.address = ip
+        """In the dso. perf keeps a caller's ip as it is, which no source line belongs to."""
 
     @property
     def srcline(self) -> str:
         if self._srcline is None:
-            self._srcline = srcline_of(self.map, self.ip, self.symbol, self.view)
+            self._srcline = srcline_of(self.map, self.address, self.symbol, self.view)
         return self._srcline
 
     @property
     def srcfile(self) -> str:
         if self._srcfile is None:
-            self._srcfile = srcfile_of(self.map, self.ip, self.view)
+            self._srcfile = srcfile_of(self.map, self.address, self.view)
         return self._srcfile
 
     @property
@@ -315,16 +316,6 @@ class Hists:
 # --- filling
 
 
-KINDS = {"kernel": "kernel", "guest_kernel": "guest-kernel"}
-
-
-def attach(profile, symbols) -> None:
-    """Give the dsos of a profile their symbols."""
-    for dso in profile.dsos:
-        kind = KINDS.get(dso.kind, "user")
-        dso.symbols = symbols.dso(dso.name, dso.build_id or None, kind)
-
-
 class Samples:
     """Columns of a profile's samples that histograms need, made when they are asked for."""
 
@@ -419,10 +410,7 @@ class Filler:
         profile, view = self.profile, self.view
         mask = None
         if view.times is not None:
-            when = profile.time
-            mask = np.zeros(len(when), bool)
-            for start, end in view.times:
-                mask |= (when >= np.uint64(start)) & (when <= np.uint64(end))
+            mask = selection.in_time(profile, view.times)
         if view.cpus is not None:
             inside = np.isin(profile.cpu, np.array(view.cpus, np.uint32))
             mask = inside if mask is None else mask & inside
@@ -675,6 +663,7 @@ class Filler:
         view = self.view
         seen = {key}
         odd = self.odd
+        addresses = self.chains.addresses if chain else ()
         level, mode = entry.level, entry.cpumode
         for at, place in enumerate(chain):
             if place.symbol is None and view.hide_unresolved:
@@ -685,6 +674,7 @@ class Filler:
                 view, entry.event, entry.thread, entry.comm, place.map, place.symbol, place.ip,
                 level, mode,
             )  # fmt: skip
+            caller.address = addresses[place.index]
             caller.cpu, caller.socket, caller.time = entry.cpu, entry.socket, entry.time
             caller.weight, caller.ins_lat = entry.weight, entry.ins_lat
             caller.transaction, caller.code_page_size = entry.transaction, entry.code_page_size

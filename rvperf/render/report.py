@@ -402,15 +402,48 @@ def tasks(world, with_maps: bool = False) -> str:
         head = f"  {thread.pid:8d} {thread.tid:8d} {thread.ppid:8d} |{'':{level}}"
         out.append(f"{head}{disguise(thread.comm)}\n")
         if with_maps:
-            out += [map_line(one, len(head)) for one in thread.maps.entries]
+            out += [map_line(one, len(head), world) for one in thread.maps.entries]
         waiting += [(child, level + 1) for child in reversed(children.get(thread.tid, ()))]
     return "".join(out)
 
 
-def map_line(one, indent: int) -> str:
+def threads(reader) -> str:
+    """What the counters of each thread said at its end (record -s): report -T."""
+    from rvperf.perfdata.records import Read, RecordError
+
+    counts: dict[tuple, dict[int, int]] = {}
+    events: dict[int, str] = {}
+    for number in (reader.types == Read.type).nonzero()[0].tolist():
+        try:
+            record = reader.record(number)
+        except RecordError:
+            continue
+        event = int(reader.event_of[number])
+        if event < 0 or not record.values:
+            continue
+        events.setdefault(event, reader.events[event].name)
+        row = counts.setdefault((record.pid, record.tid), {})
+        row[event] = record.values[0]
+    rows = [["PID", "TID", *events.values()]]
+    rows += [
+        [str(pid), str(tid), *(str(row.get(event, 0)) for event in events)]
+        for (pid, tid), row in counts.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    marks = ["#", *[" "] * (len(rows) - 1)]
+    return "".join(
+        f"{mark} {'  '.join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))}\n"
+        for mark, row in zip(marks, rows, strict=True)
+    )
+
+
+def inode_of(world, dso) -> int:
+    return next((key[2][2] for key, one in world._dsos.items() if one is dso and key[2]), 0)
+
+
+def map_line(one, indent: int, world) -> str:
     prot = "".join(c if one.prot & bit else "-" for c, bit in (("r", 1), ("w", 2), ("x", 4)))
-    inode = one.dso.inode if hasattr(one.dso, "inode") else 0
     return (
         f"{'':{indent}}  {one.start:x}-{one.end:x} {prot}{'s' if one.flags & 1 else 'p'} "
-        f"{one.pgoff:08x} {inode} {disguise(one.dso.name)}\n"
+        f"{one.pgoff:08x} {inode_of(world, one.dso)} {disguise(one.dso.name)}\n"
     )
