@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 
+from rvperf.cli import pictures
 from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
 from rvperf.cli.streams import say, tell
 
@@ -90,6 +91,7 @@ OPTIONS = (
     Option("", "skip-empty", "Do not display empty (or dummy) events in the output",
            default=True),
     Option("", "truth", "Show the exact shares beside the sampled ones (record --truth)"),
+    *pictures.OPTIONS,
 )  # fmt: skip
 
 
@@ -335,6 +337,9 @@ class Report:
             return self.stats()
         if options["tasks"] or options["mmaps"]:
             return self.tasks()
+        if pictures.wanted(options):
+            self.read()
+            return pictures.draw(options, self.profile)
         return self.truth() if options["truth"] else self.histograms()
 
     def stats(self) -> int:
