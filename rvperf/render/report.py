@@ -423,7 +423,7 @@ def threads(reader) -> str:
             continue
         events.setdefault(event, reader.events[event].name)
         row = counts.setdefault((record.pid, record.tid), {})
-        row[event] = record.values[0]
+        row[event] = row.get(event, 0) + record.values[0]
     rows = [["PID", "TID", *events.values()]]
     rows += [
         [str(pid), str(tid), *(str(row.get(event, 0)) for event in events)]
