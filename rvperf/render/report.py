@@ -82,7 +82,10 @@ class Table:
 
     def __init__(self, hists: Hists, least: float = 0.0):
         self.hists, self.view, self.least = hists, hists.view, least
-        self.columns = [column for column in hists.columns.fields if not column.elided]
+        self.columns = [
+            column for column in hists.columns.fields
+            if not column.elided and column.only in (None, hists.event.index)
+        ]  # fmt: skip
         self.last = hists.columns.fields[-1] if hists.columns.fields else None
         widths = [column.width(hists) for column in self.columns]
         # perf's line has room for this much, and cuts off the rest.

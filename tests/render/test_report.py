@@ -107,7 +107,7 @@ def test_keys_and_filters(options, directory, monkeypatch):
     "options",
     [
         "-s sym", "-s dso_from,dso_to,cycles,sym", "-s addr_from,addr_to", "-s in_tx,abort",
-        "-s srcline_from,srcline_to", "--no-branch-stack", "-U", "-c hello", "-n", "-t,",
+        "-s srcline_from", "--no-branch-stack", "-U", "-c hello", "-n", "-t,",
     ],
 )  # fmt: skip
 def test_branches(options, directory, monkeypatch):
