@@ -148,9 +148,7 @@ def check_owner(path: str) -> None:
     except (OSError, ValueError):
         return
     if path != "-" and status.st_uid and status.st_uid != os.geteuid():
-        raise Failure(
-            f"File {path} not owned by current user or root (use -f to override)\n", 255
-        )
+        raise Failure(f"File {path} not owned by current user or root (use -f to override)\n", 255)
 
 
 # --- options to a view

@@ -392,9 +392,9 @@ class Filler:
             from rvperf.profile.sortkeys import DEFAULT_PARENT
 
             self.parent_pattern = re.compile(view.parent or DEFAULT_PARENT)
-        self.odd = bool(
-            columns.needs & {"time", "weight", "transaction", "code_page_size"}
-        ) or any(column.name == "socket" for column in columns.sorts)
+        self.odd = bool(columns.needs & {"time", "weight", "transaction", "code_page_size"}) or any(
+            column.name == "socket" for column in columns.sorts
+        )
         self.callees = re.compile(view.ignore_callees) if view.ignore_callees else None
         combined = 0
         for event in profile.events:

@@ -296,7 +296,12 @@ def keys(view: View) -> dict[str, Column]:
     def symbol_order(symbol, ip):
         if symbol is None:
             return (1, signed(ip), 0, "")
-        return (0, symbol.start, symbol.end, symbol.name if getattr(symbol, "inlined", False) else "")
+        return (
+            0,
+            symbol.start,
+            symbol.end,
+            symbol.name if getattr(symbol, "inlined", False) else "",
+        )
 
     def symbol_name(symbol):
         return (1, "") if symbol is None else (0, name_of(symbol))

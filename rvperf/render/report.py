@@ -208,9 +208,7 @@ def graph(out: list[str], nodes, entry: Entry, hists: Hists) -> None:
 
 
 def bars(depth: int, mask: int) -> str:
-    return "".join(
-        "|          " if mask >> level & 1 else "           " for level in range(depth)
-    )
+    return "".join("|          " if mask >> level & 1 else "           " for level in range(depth))
 
 
 def frame_line(out, node, text, depth, mask, first, total, margin, view) -> None:

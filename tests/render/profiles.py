@@ -87,6 +87,7 @@ class Recording:
     def run(self, pid: int, comm: str, program: Program, tid: int | None = None) -> None:
         """A process has begun to run a program."""
         tid = tid or pid
+
         def ids():
             return SampleId(pid, tid, self.tick(), 10)
 
@@ -105,9 +106,7 @@ class Recording:
 
     def fork(self, pid: int, tid: int, ppid: int, ptid: int) -> None:
         now = self.tick()
-        self.write(
-            records.Fork(pid, ppid, tid, ptid, now, sample_id=SampleId(ppid, ptid, now, 10))
-        )
+        self.write(records.Fork(pid, ppid, tid, ptid, now, sample_id=SampleId(ppid, ptid, now, 10)))
         self.programs[pid] = self.programs[ppid]
 
     def address(self, pid: int) -> int:

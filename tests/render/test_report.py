@@ -80,7 +80,7 @@ def test_default_report(kind, directory, monkeypatch):
         "-s dso,sym -t,", "--percent-limit 3", "-n", "--show-total-period", "--max-stack 2",
         "-F overhead,sym,period,sample", "-F overhead_children,sym", "-F comm,dso", "-F +period",
         "-U", "-p main", "-p main -x", "-s parent", "--ignore-callees main", "-s addr",
-        "--show-cpu-utilization", "-q", "--header", "--hide-unresolved --no-children", "-s time,sym",
+        "--show-cpu-utilization", "-q", "--header", "-U --no-children", "-s time,sym",
         "--no-demangle",
     ],
 )  # fmt: skip
