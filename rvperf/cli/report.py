@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 
+from rvperf.cli import pictures
 from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
 from rvperf.cli.streams import say, tell
 
@@ -90,6 +91,7 @@ OPTIONS = (
     Option("", "skip-empty", "Do not display empty (or dummy) events in the output",
            default=True),
     Option("", "truth", "Show the exact shares beside the sampled ones (record --truth)"),
+    *pictures.OPTIONS,
 )  # fmt: skip
 
 
@@ -331,6 +333,9 @@ class Report:
                 say(header.header(reader, bool(options["show_info"])))
             if options["header_only"]:
                 return 0
+        if pictures.wanted(options):
+            self.profile()
+            return pictures.draw(options, self.profile)
         if options["stats"]:
             return self.stats()
         if options["tasks"] or options["mmaps"]:
