@@ -331,6 +331,9 @@ class Report:
                 say(header.header(reader, bool(options["show_info"])))
             if options["header_only"]:
                 return 0
+        if pictures.wanted(options):
+            self.profile()
+            return pictures.draw(options, self.profile)
         if options["stats"]:
             return self.stats()
         if options["tasks"] or options["mmaps"]:

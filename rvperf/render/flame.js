@@ -9,7 +9,7 @@
   const letter = number("letter");
   const get = (id) => document.getElementById(id);
   const search = get("search"), matched = get("matched"), reset = get("reset");
-  const details = get("details"), controls = get("controls");
+  const details = get("details"), controls = get("controls"), heading = get("heading");
 
   const frames = Array.from(get("frames").children, (element) => {
     const title = element.firstElementChild.textContent;
@@ -41,6 +41,12 @@
     const room = Math.min(460, width * 0.42);
     controls.setAttribute("width", room);
     controls.setAttribute("x", width - side - room);
+    heading.textContent = heading.dataset.text;
+    const space = width - room - 3 * side, needed = heading.getComputedTextLength();
+    if (needed > space) {
+      const fits = Math.floor(heading.dataset.text.length * space / needed) - 1;
+      heading.textContent = `${heading.dataset.text.slice(0, Math.max(1, fits))}…`;
+    }
     const scale = (width - 2 * side) / Math.max(1, zoomed.width);
     for (const frame of frames) {
       const past = frame.depth < zoomed.depth && within(zoomed, frame);

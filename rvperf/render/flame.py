@@ -11,7 +11,7 @@ import numpy as np
 
 from isa.record import Record, values_of
 from rvperf.render.palette import STYLE, swatch, tone
-from rvperf.render.stacks import Stacks, Tree, number_pairs
+from rvperf.render.stacks import Stacks, Tree, legible, number_pairs
 
 SCRIPT = Path(__file__).with_name("flame.js")
 WIDTH = 1200
@@ -98,7 +98,7 @@ def flamegraph(stacks: Stacks, title: str = "") -> str:
     levels = max((depth for _, _, depth in frames), default=0) + 1
     height = TOP + levels * ROW + BOTTOM
     event = stacks.event.name
-    title = title or "Flame graph"
+    title = legible(title or "Flame graph")
     drawn = [
         frame_text(tree, node, offset, depth, levels, weights, counts, total)
         for node, offset, depth in frames
@@ -117,7 +117,8 @@ def flamegraph(stacks: Stacks, title: str = "") -> str:
         f"<title>{escape(title)} – {escape(event)}</title>\n"
         f"<style>{STYLE}{OWN_STYLE}</style>\n"
         f'<rect class="ground" width="100%" height="100%"/>\n'
-        f'<text class="heading" x="{SIDE}" y="24">{escape(heading)}</text>\n'
+        f'<text id="heading" class="heading" x="{SIDE}" y="24" data-text="{escape(title)}">'
+        f"{escape(heading)}</text>\n"
         f'<text class="small" x="{SIDE}" y="43">{escape(subtitle)}</text>\n'
         f"{controls()}"
         f'<g id="frames" role="tree" aria-label="Flame graph">\n'
@@ -193,6 +194,7 @@ text { font: 12px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; 
 .f text { fill: #1a1a1a; pointer-events: none; }
 .f:hover rect, .f:focus rect { stroke: var(--ink); stroke-width: 1.5; }
 .f.past rect { opacity: .45; }
+.f.past text { fill: var(--ink); }
 .dim rect { fill: var(--dim); }
 .dim text { fill: var(--soft); }
 .off, #controls.off { display: none; }

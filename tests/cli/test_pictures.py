@@ -5,7 +5,9 @@ import pytest
 from rvperf.cli.options import Usage, parse
 from rvperf.cli.pictures import EXPORTS, OPTIONS, draw, wanted
 from rvperf.render.export import FORMATS
-from tests.render.profiles import profile
+from tests.perfdata import files
+from tests.render.told import profile
+from tests.subject import rvperf
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,25 @@ def test_failures_are_one_line(tmp_path, capfd, words, status, message):
     options, _ = parse(OPTIONS, words.format(tmp_path).split())
     assert draw(options, made) == status
     assert capfd.readouterr().err == message.format(tmp_path)
+
+
+def test_report_draws():
+    done = rvperf("report", "-i", files.REAL / "rec-lua-u.data", "--format", "folded")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.splitlines()[-1].startswith(b"lua5.4;")
+
+
+def test_report_writes_pictures(tmp_path):
+    done = rvperf(
+        "report", "-i", files.REAL / "rec-sqlite-g.data",
+        "--flamegraph", tmp_path / "a.svg", "--html", tmp_path / "a.html",
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_report_tells_wrong_options():
+    done = rvperf("report", "-i", files.REAL / "rec-lua-u.data", "--format", "svg")
+    assert done.returncode == 129
+    assert done.stderr.startswith(b" Error: there is no format `svg', only folded,")

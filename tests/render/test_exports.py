@@ -16,7 +16,7 @@ from rvperf.render.folded import folded
 from tests.oracles.perf import absent
 from tests.perfdata import files
 from tests.perfdata.mutants import damaged, originals
-from tests.render.profiles import profile, stacks
+from tests.render.told import profile, stacks
 from tests.render.speedscope import schema
 
 SAMPLES = (

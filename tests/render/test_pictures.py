@@ -15,7 +15,7 @@ from rvperf.render.stacks import Stacks
 from tests.perfdata import files
 from tests.render import speedscope
 from tests.render.browser import chromium, complaints
-from tests.render.profiles import profile, stacks
+from tests.render.told import profile, stacks
 
 SAMPLES = (
     *["prog main;work>hash"] * 5, *["prog main;read;k:entry;k:sys_read"] * 3,
