@@ -4,9 +4,16 @@ import numpy as np
 
 from rvperf.perfdata.attr import SAMPLE
 
+INVALID = 234
+"""perf's exit status for -EINVAL."""
+
 
 class SelectionError(Exception):
-    """An option that can't be followed. The message is perf's."""
+    """An option that can't be followed. The message and the exit status are perf's."""
+
+    def __init__(self, message: str, status: int = 255):
+        super().__init__(message)
+        self.status = status
 
 
 def numbers(text: str, what: str = "cpu") -> frozenset[int]:
@@ -37,9 +44,7 @@ def cpus(profile, text: str) -> frozenset[int]:
     known = profile.reader.features.get("NRCPUS")
     for number in sorted(wanted):
         if known and number >= known.available:
-            raise SelectionError(
-                f"Requested CPU {number} too large. Consider raising MAX_NR_CPUS"
-            )
+            raise SelectionError(f"Requested CPU {number} too large. Consider raising MAX_NR_CPUS")
     return wanted
 
 
@@ -73,7 +78,8 @@ def time_ranges(text: str, profile, relative: bool = False) -> list[tuple[int, i
         raise SelectionError(
             "HINT: no first/last sample time found in perf data.\n"
             "Please use latest perf binary to execute 'perf record'\n"
-            "(if '--buildid-all' is enabled, please set '--timestamp-boundary')."
+            "(if '--buildid-all' is enabled, please set '--timestamp-boundary').",
+            INVALID,
         )
     try:
         if "%" in text:
@@ -81,7 +87,7 @@ def time_ranges(text: str, profile, relative: bool = False) -> list[tuple[int, i
         else:
             ranges = intervals(text)
     except ValueError:
-        raise SelectionError("Invalid time string") from None
+        raise SelectionError("Invalid time string", INVALID) from None
     if relative:
         ranges = [(start + known.first, end + known.first) for start, end in ranges]
     return ranges
@@ -172,9 +178,7 @@ def in_symbols(profile, names: frozenset[str]) -> np.ndarray:
     addresses = {int(name, 16) for name in names if _is_hex(name)}
     known: dict[tuple, bool] = {}
     chosen = np.zeros(len(profile), bool)
-    rows = zip(
-        profile.map.tolist(), profile.address.tolist(), profile.ip.tolist(), strict=True
-    )
+    rows = zip(profile.map.tolist(), profile.address.tolist(), profile.ip.tolist(), strict=True)
     for index, key in enumerate(rows):
         found = known.get(key)
         if found is None:
