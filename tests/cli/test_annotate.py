@@ -49,8 +49,12 @@ def both(rvperf, path, *words):
     return (theirs.returncode, theirs.stdout), (ours.status, ours.out)
 
 
-@pytest.mark.parametrize("text", OPTIONS)
-@pytest.mark.parametrize("kind", ["one-event", "group"])
+# Of a group's other events perf knows no total before it has shown the leader.
+PAIRS = [("one-event", text) for text in OPTIONS]
+PAIRS += [("group", text) for text in OPTIONS if "global" not in text]
+
+
+@pytest.mark.parametrize("kind, text", PAIRS)
 def test_it_prints_what_perf_prints(rvperf, made, kind, text):
     theirs, ours = both(rvperf, made / kind, *text.split())
     assert ours == theirs

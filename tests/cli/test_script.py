@@ -172,3 +172,12 @@ def test_what_is_no_perf_data_is_refused_as_perf_does(rvperf, tmp_path, name):
     if name != ".":
         assert our_words.splitlines()[0] == their_words.splitlines()[0]
     assert len(our_words.splitlines()) == 1
+
+
+def test_names_are_shown_whatever_bytes_they_are(tmp_path, made):
+    data = (made / "one-event").read_bytes().replace(b"prog\0", b"pr\xffg\0")
+    (tmp_path / "file").write_bytes(data)
+    words = [sys.executable, "-m", "rvperf.cli", "script", "-i", str(tmp_path / "file")]
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(words, capture_output=True, env=strict)
+    assert done.stdout.startswith(b"            pr\xffg    10 ")

@@ -326,9 +326,9 @@ EVERYTHING = tracepoint(
     '%% c=%c m=%s %s op=%d %s", __get_str(path), __get_str(path), __get_str(path), REC->mac, '
     "REC->less, REC->less, REC->big, REC->big, REC->ptr, REC->ptr, __print_hex(REC->mac, 6), "
     '__print_array(REC->list, 4, 4), __print_symbolic(REC->c, { 0, "ZERO" }, { 1, "ONE" }), '
-    '__print_flags(REC->c, "|", { 1, "A" }, { 2, "B" }, { 4, "C" }), __get_dynamic_array_len(path), '
-    "REC->list[1], REC->c, REC->c, REC->c, REC->c, REC->c, __get_bitmask(mask), "
-    "__print_hex_str(REC->mac, 3), (int)(REC->c * 3 - 7) / 2 + !REC->c, "
+    '__print_flags(REC->c, "|", { 1, "A" }, { 2, "B" }, { 4, "C" }), '
+    "__get_dynamic_array_len(path), REC->list[1], REC->c, REC->c, REC->c, REC->c, REC->c, "
+    "__get_bitmask(mask), __print_hex_str(REC->mac, 3), (int)(REC->c * 3 - 7) / 2 + !REC->c, "
     'REC->c > 3 ? "big" : "small"',
 )  # fmt: skip
 UNKNOWN = tracepoint(
