@@ -12,6 +12,9 @@ test: .venv/for-development ## set up, and run the whole test suite
 bench: .venv/installed ## measure speed beside qemu-riscv64 (ARGS="--help" lists the options)
 	$(BIN)/python bench/run.py $(ARGS)
 
+bench-sampling: .venv/installed ## measure what sampling costs, and reports beside stock perf's
+	$(BIN)/python bench/sampling.py $(ARGS)
+
 fuzz: .venv/for-development ## run 100,000 random instructions and 2,000 mutated programs
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
@@ -29,7 +32,7 @@ size: ## count the lines of each package
 	done
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -47,4 +50,4 @@ help: ## list these commands
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-.PHONY: run test bench fuzz samples lint size help
+.PHONY: run test bench bench-sampling fuzz samples lint size help

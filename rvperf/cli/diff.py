@@ -4,8 +4,6 @@ from rvperf.cli.options import Option, Usage, parse, usage
 from rvperf.cli.report import (
     Failure,
     check_owner,
-    cpus_of,
-    name_as_asked,
     names_of,
     put,
     separator,
@@ -134,15 +132,12 @@ def view_of(options: dict):
             setattr(view, name, names_of(options[name]))
     view.pids, view.tids = integers(options, "pid"), integers(options, "tid")
     view.relative = options["percentage"] == "relative"
-    if options["cpu"] is not None:
-        view.cpus = cpus_of(options["cpu"])
     return view
 
 
 def profile_of(path: str, options: dict, view):
     from rvperf.perfdata.reader import PerfDataError, Reader
-    from rvperf.profile import hists as histograms
-    from rvperf.profile import times
+    from rvperf.profile import selection
     from rvperf.profile.samples import Profile
     from rvperf.symbols import Symbols
 
@@ -156,13 +151,6 @@ def profile_of(path: str, options: dict, view):
         raise Failure(f"{failure.message}Failed to open {path}\n", 255) from None
     for warning in reader.warnings:
         tell(f"{warning}\n")
-    if options["time"] is not None:
-        known = reader.features.get("SAMPLE_TIME")
-        first, last = (known.first, known.last) if known is not None else (0, 0)
-        view.times = times.ranges(options["time"], first, last)
-        if view.times is None:
-            raise Failure("Invalid time string\n", 234)
-    name_as_asked(True)
     kallsyms = None
     if options["kallsyms"]:
         try:
@@ -170,13 +158,18 @@ def profile_of(path: str, options: dict, view):
                 kallsyms = file.read()
         except OSError as error:
             raise Failure(f"{options['kallsyms']}: {error.strerror}\n", 255) from None
-    profile = Profile(reader)
-    histograms.attach(profile, Symbols(symfs=options["symfs"], kallsyms=kallsyms))
+    profile = Profile(reader, Symbols(symfs=options["symfs"], kallsyms=kallsyms))
+    try:
+        if options["cpu"] is not None:
+            view.cpus = tuple(selection.cpus(profile, options["cpu"]))
+        if options["time"] is not None:
+            view.times = tuple(selection.time_ranges(options["time"], profile))
+    except selection.SelectionError as error:
+        raise Failure(f"{error}\n", 234) from None
     return profile
 
 
 def manual() -> str:
-    return (
-        "rvperf-diff - Read perf.data files and display the differential profile\n\n"
-        + usage(SYNOPSIS, OPTIONS)
+    return "rvperf-diff - Read perf.data files and display the differential profile\n\n" + usage(
+        SYNOPSIS, OPTIONS
     )

@@ -5,8 +5,9 @@ import os
 import signal
 import sys
 
+from isa.record import replace
 from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
-from rvperf.cli.stat import ENGINE, EVENTS, FAILED_STATUS, SANDBOX, missing
+from rvperf.cli.stat import ENGINE, EVENTS, FAILED_STATUS, SANDBOX, events_of, missing
 from rvperf.cli.streams import standard, tell
 from rvperf.events import Event, parse_events
 from rvperf.render.signals import signal_name
@@ -112,7 +113,7 @@ def size(text: str) -> int:
 
 
 OPTIONS = (
-    EVENTS,
+    replace(EVENTS, convert=lambda text: events_of(text, sampling=True)),
     missing("", "filter", "filter"),
     missing("p", "pid", "pid"),
     missing("t", "tid", "tid"),
@@ -143,7 +144,7 @@ OPTIONS = (
     Option("", "code-page-size", "Record the sampled code address (ip) page size"),
     Option("", "sample-cpu", "Record the sample cpu"),
     Option("", "sample-identifier", "Record the sample identifier"),
-    Option("T", "timestamp", "Record the sample timestamps", default=True),
+    Option("T", "timestamp", "Record the sample timestamps", default=None),
     Option("P", "period", "Record the sample period", default=None),
     Option("n", "no-samples", "don't sample", default=True),
     Option("N", "no-buildid-cache", "do not update the buildid cache", default=True),
@@ -340,7 +341,9 @@ def how_of(options):
         weight=bool(options["weight"]),
         inherit_stat=bool(options["stat"]),
         period_field=options["period"],
-        timestamps=bool(options["timestamp"]),
+        timestamps=not options["per_thread"]
+        if options["timestamp"] is None
+        else options["timestamp"],
         sample_cpu=bool(options["sample_cpu"]),
         sample_identifier=bool(options["sample_identifier"]),
         raw=bool(options["raw_samples"]),
@@ -349,9 +352,12 @@ def how_of(options):
         data_page_size=bool(options["data_page_size"]),
         code_page_size=bool(options["code_page_size"]),
         no_samples=not options["samples"],
-        inherit=bool(options["inherit"]),
+        inherit=bool(options["inherit"] and not options["per_thread"]),
         delay_ms=options["delay"],
         switch_events=bool(options["switch_events"]),
+        namespaces=bool(options["namespaces"]),
+        no_buffering=not options["buffering"],
+        overwrite=bool(options["overwrite"]),
         kernel_callchains=not options["user_callchains"],
         user_callchains=not options["kernel_callchains"],
         skid=options["skid"],

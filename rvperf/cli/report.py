@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 
+from rvperf.cli import pictures
 from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
 from rvperf.cli.streams import say, tell
 
@@ -90,6 +91,7 @@ OPTIONS = (
     Option("", "skip-empty", "Do not display empty (or dummy) events in the output",
            default=True),
     Option("", "truth", "Show the exact shares beside the sampled ones (record --truth)"),
+    *pictures.OPTIONS,
 )  # fmt: skip
 
 
@@ -148,9 +150,7 @@ def check_owner(path: str) -> None:
     except (OSError, ValueError):
         return
     if path != "-" and status.st_uid and status.st_uid != os.geteuid():
-        raise Failure(
-            f"File {path} not owned by current user or root (use -f to override)\n", 255
-        )
+        raise Failure(f"File {path} not owned by current user or root (use -f to override)\n", 255)
 
 
 # --- options to a view
@@ -183,8 +183,6 @@ def view_of(options: dict):
         setattr(view, name, pattern(options[name]))
     view.exclude_other = bool(options["exclude_other"])
     view.hide_unresolved = bool(options["hide_unresolved"])
-    if options["cpu"] is not None:
-        view.cpus = cpus_of(options["cpu"])
     if options["percentage"] is not None:
         if options["percentage"] not in ("relative", "absolute"):
             raise Usage("\n", ("percentage",))
@@ -296,21 +294,6 @@ def pattern(text: str | None) -> str | None:
     return text
 
 
-def cpus_of(text: str) -> tuple[int, ...]:
-    """`0,2-3`."""
-    found = []
-    for word in text.split(","):
-        first, dash, last = word.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
-            raise Failure("Error:\nfailed to set cpu bitmap\n", 0)
-        low, high = int(first), int(last) if dash else int(first)
-        found += range(low, min(high, MOST_CPUS) + 1)
-    return tuple(found)
-
-
-MOST_CPUS = 2048
-
-
 def quantum(text: str) -> int:
     import re
 
@@ -337,7 +320,7 @@ class Report:
         options, reader = self.options, self.reader
         if (options["stats"]) and (options["tasks"] or options["mmaps"]):
             tell("Error: --tasks and --mmaps can't be used together with --stats\n")
-            return 255
+            return 0
         for warning in reader.warnings:
             tell(f"{warning}\n")
         self.choose_mode()
@@ -348,10 +331,16 @@ class Report:
                 say(header.header(reader, bool(options["show_info"])))
             if options["header_only"]:
                 return 0
+        if pictures.wanted(options):
+            self.profile()
+            return pictures.draw(options, self.profile)
         if options["stats"]:
             return self.stats()
         if options["tasks"] or options["mmaps"]:
             return self.tasks()
+        if pictures.wanted(options):
+            self.read()
+            return pictures.draw(options, self.profile)
         return self.truth() if options["truth"] else self.histograms()
 
     def stats(self) -> int:
@@ -361,10 +350,19 @@ class Report:
         return 0
 
     def tasks(self) -> int:
-        from rvperf.profile.samples import Profile
+        from rvperf.perfdata import records
+        from rvperf.profile.machine import World
         from rvperf.render import report as page
 
-        put(page.tasks(Profile(self.reader).world, bool(self.options["mmaps"])))
+        world = World(self.reader.features.get("BUILD_ID", ()))
+        maps = bool(self.options["mmaps"])
+        kinds = {records.Comm.type, records.Fork.type}
+        if maps:
+            kinds |= {records.Mmap.type, records.Mmap2.type}
+        for _, record in self.reader.records():
+            if record.type in kinds:
+                world.apply(record)
+        put(page.tasks(world, maps))
         return 0
 
     # --- what kind of report
@@ -391,26 +389,31 @@ class Report:
             view.mode, view.children = "branch", False
         if options["mem_mode"]:
             if view.mode == "branch":
-                raise Failure("branch and mem mode incompatible\n", 255)
+                raise Failure("branch and mem mode incompatible\n", 0)
             view.mode, view.children = "memory", False
 
-    def choose_cpus(self) -> bool:
-        """Whether the file can be looked at by cpu, if that is asked for."""
-        from rvperf.perfdata.attr import SAMPLE
+    def choose_samples(self) -> bool:
+        """-C and --time. False: end here."""
+        from rvperf.profile import selection
 
-        if self.view.cpus is None:
-            return True
-        message = ""
-        known = self.reader.features.get("NRCPUS")
-        count = min(known.available, MOST_CPUS) if known is not None else 0
-        if any(not event.attr.sample_type & SAMPLE.CPU for event in self.reader.events):
-            message = "File does not contain CPU events. Remove -C option to proceed.\n"
-        elif count and max(self.view.cpus, default=0) >= count:
-            wrong = min(cpu for cpu in self.view.cpus if cpu >= count)
-            message = f"Requested CPU {wrong} too large. Consider raising MAX_NR_CPUS\n"
-        if message:
-            tell(f"{message}Error:\nfailed to set cpu bitmap\n")
-        return not message
+        view, options = self.view, self.options
+        if options["cpu"] is not None and view.cpus is None:
+            try:
+                view.cpus = tuple(selection.cpus(self.profile, options["cpu"]))
+            except selection.SelectionError as error:
+                tell(f"{error}\nError:\nfailed to set cpu bitmap\n")
+                return False
+        return True
+
+    def choose_times(self) -> None:
+        from rvperf.profile import selection
+
+        if self.options["time"] is not None:
+            try:
+                ranges = selection.time_ranges(self.options["time"], self.profile)
+            except selection.SelectionError as error:
+                raise Failure(f"{error}\n", 234) from None
+            self.view.times = tuple(ranges)
 
     def choose_chains(self) -> bool:
         """What of callchains there is to show (report__setup_sample_type). False: end here."""
@@ -459,6 +462,11 @@ class Report:
             raise Usage("", ("sort",))
         if view.sort and "symbol" in view.sort:
             view.sort += ",ipc_lbr" if view.mode == "branch" else ",ipc_null"
+        formats = self.formats()
+        if formats:
+            from rvperf.perfdata.trace_format import fields_of
+
+            view.formats = {index: fields_of(text) for index, text in formats.items()}
         try:
             events = () if self.reader.is_pipe else self.reader.events
             self.columns = sortkeys.set_up(view, events)
@@ -482,15 +490,15 @@ class Report:
             say(page.HINT)
         if view.separator == ".":
             raise Failure("'.' is the only non valid --field-separator argument\n", 0)
+        self.read()
         self.choose_times()
         elided = page.elide(self.columns, view)
         if not browsing:
             put(elided)
-        if not self.choose_cpus() or not self.choose_chains():
+        if not self.choose_samples() or not self.choose_chains():
             return 0
         for column, width in zip(self.columns.fields, view.widths, strict=False):
             column.user_width = width
-        self.profile()
         filler = histograms.fill(self.profile, view, self.columns, self.formatters())
         histograms.settle(filler.hists, view)
         for one in filler.hists:
@@ -532,8 +540,10 @@ class Report:
                     f" Error: exact counts can't be sorted by `{column.name}', only by "
                     f"{', '.join(truth.KEYS)}\n", ("sort",),
                 )  # fmt: skip
+        self.read()
         self.choose_times()
-        self.profile()
+        if not self.choose_samples():
+            return 0
         filler = histograms.fill(self.profile, view, self.columns)
         counts = truth.join(filler, exact)
         histograms.settle(filler.hists, view)
@@ -556,27 +566,10 @@ class Report:
         if self.view.group_index and all(event.members <= 1 for event in events):
             raise Usage("", ("group-sort-idx",), INVALID_STATUS)
 
-    def choose_times(self) -> None:
-        text = self.options["time"]
-        if text is None:
-            return
-        from rvperf.profile import times
-
-        known = self.reader.features.get("SAMPLE_TIME")
-        if "%" in text and known is None:
-            raise Failure(
-                "HINT: no first/last sample time found in perf data.\n"
-                "Please use latest perf binary to execute 'perf record'\n"
-                "(if '--buildid-all' is enabled, please set '--timestamp-boundary').\n", 234,
-            )  # fmt: skip
-        first, last = (known.first, known.last) if known is not None else (0, 0)
-        self.view.times = times.ranges(text, first, last)
-        if self.view.times is None:
-            raise Failure("Invalid time string\n", 234)
-
-    def profile(self) -> None:
-        from rvperf.profile import hists as histograms
+    def read(self) -> None:
+        """Resolve the samples."""
         from rvperf.profile.samples import Profile
+        from rvperf.profile.unwinding import Unwinder
         from rvperf.symbols import Symbols
 
         kallsyms = None
@@ -587,15 +580,31 @@ class Report:
             except OSError as error:
                 message = f"{self.options['kallsyms']}: {error.strerror}\n"
                 raise Failure(message, 255) from None
-        name_as_asked(bool(self.options["demangle"]))
-        symbols = Symbols(symfs=self.options["symfs"], kallsyms=kallsyms)
-        self.symbols = symbols
-        self.profile = Profile(self.reader)
-        histograms.attach(self.profile, symbols)
+        symbols = Symbols(
+            symfs=self.options["symfs"], kallsyms=kallsyms,
+            demangled=bool(self.options["demangle"]),
+        )  # fmt: skip
+        unwinder = Unwinder(max(1, self.view.max_stack)) if self.view.max_stack else None
+        self.profile = Profile(self.reader, symbols, unwinder=unwinder)
+
+    def formats(self) -> dict[int, str]:
+        """The formats of tracepoints, by the event's index."""
+        if all(event.attr.type != 2 for event in self.reader.events):
+            return {}
+        from rvperf.perfdata import tracing
+
+        known = tracing.formats_by_id(self.reader.features.get("TRACING_DATA", b""))
+        return {
+            event.index: known[event.attr.config]
+            for event in self.reader.events
+            if event.attr.type == 2 and event.attr.config in known
+        }
 
     def formatters(self) -> dict:
         """For tracepoints: functions from raw data to text."""
-        return {}
+        from rvperf.perfdata import trace_format
+
+        return {index: trace_format.Printer(text) for index, text in self.formats().items()}
 
     def warn(self) -> None:
         """What perf says on standard error of what went wrong while recording."""
@@ -638,6 +647,8 @@ class Report:
                 put("".join(held))
                 held, size = [], 0
         put("".join(held))
+        if options["threads"]:
+            put(page.threads(self.reader))
         if view.mode == "branch":
             put(page.branch_statistics(filler.branch_kinds))
 
@@ -649,16 +660,6 @@ class Report:
         gc.enable()
         browser.browser(filler, self.options["percent_limit"] or 0.0).run()
         return 0
-
-
-def name_as_asked(demangled: bool) -> None:
-    """--no-demangle: names as they are in symbol tables."""
-    from rvperf.symbols import demangle, dso
-
-    if demangled:
-        dso.demangle = demangle.demangle
-    else:
-        dso.demangle = lambda name: name.decode("utf-8", "surrogateescape")
 
 
 def is_terminal() -> bool:

@@ -23,9 +23,9 @@ def missing(short, long, value=""):
     return Option(short, long, "", "missing", value)
 
 
-def events_of(text: str) -> tuple[Event, ...]:
+def events_of(text: str, sampling: bool = False) -> tuple[Event, ...]:
     try:
-        return parse_events(text)
+        return parse_events(text, sampling)
     except EventSyntaxError as error:
         raise Usage(syntax_error(error) + "\n", ("event",)) from None
 

@@ -147,12 +147,14 @@ class Tokens:
         raise EventSyntaxError(self.text, column, message, detail)
 
 
-def parse_events(text: str) -> tuple[Event, ...]:
-    """The events that a -e argument asks for, in its order.
+def parse_events(text: str, sampling: bool = False) -> tuple[Event, ...]:
+    """The events that a -e argument asks for, in its order. `sampling` allows the terms that say
+    how events are sampled.
 
     Raises EventSyntaxError.
     """
     stream = Tokens(text)
+    stream.sampling = sampling
     events, groups = [], 0
     while True:
         members = group(stream, groups)
@@ -309,6 +311,8 @@ RECORD_TERMS = (
     "freq branch_type time call-graph stack-size max-stack nr inherit no-inherit overwrite "
     "no-overwrite aux-output aux-sample-size"
 ).split()
+SAMPLING_TERMS = "freq,time"
+"""Those of them that `record` knows."""
 TEXT_TERMS = ("name", "metric-id")
 
 
@@ -348,8 +352,10 @@ def terms(stream, event, valid, whose) -> Event:
 
 
 def with_term(stream, event, term, value, valid, whose) -> Event:
-    if term.text in RECORD_TERMS:
+    if term.text in RECORD_TERMS and not stream.sampling:
         stream.fail(f"'{term.text}' is not usable in 'perf stat'", -1)
+    if stream.sampling:
+        valid = f"{valid},{SAMPLING_TERMS}"
     if term.text not in valid.split(","):
         unknown_term(stream, term, valid, whose=whose)
     if term.text in TEXT_TERMS:

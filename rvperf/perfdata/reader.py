@@ -257,7 +257,8 @@ class Reader:
         count = len(region) // 8
         self.words = np.frombuffer(region, "<u8", count) if count else np.zeros(0, "<u8")
         self.offsets = np.frombuffer(offsets, np.uint64) if offsets else np.zeros(0, np.uint64)
-        heads = self.words[self.offsets >> np.uint64(3)]
+        self.starts = self.offsets.view(np.int64) >> 3
+        heads = self.words[self.starts]
         self.types = (heads & np.uint64(0xFFFFFFFF)).astype(np.uint32)
         self.miscs = (heads >> np.uint64(32)).astype(np.uint16)
         self.sizes = (heads >> np.uint64(48)).astype(np.uint32)
@@ -266,10 +267,19 @@ class Reader:
         """Byte offsets of the records; None if some aren't aligned or are compressed."""
         count = len(region) // 8
         words = region[: count * 8].cast("Q")
+        array_of_words = np.frombuffer(region, "<u8", count) if count else None
         offsets = array("Q")
         append = offsets.append
         at = 0
+        leap_at, patience = LANES, LANES
         while at < count:
+            if at >= leap_at:
+                found, at = leap(array_of_words, at)
+                offsets.frombytes((found << 3).tobytes())
+                # Where leaps don't come far, they are worth trying less often.
+                patience = LANES if len(found) > patience else 2 * patience
+                leap_at = at + patience
+                continue
             head = words[at]
             size = head >> 48
             if size & 7:
@@ -283,36 +293,12 @@ class Reader:
             if size < 8 or following > count:
                 break
             append(at << 3)
-            step = following - at
             at = following
-            if at + step < count and words[at] == head:
-                alike = self._alike(region, head, at, step, count)
-                if alike:
-                    offsets.frombytes(
-                        np.arange(at << 3, (at + alike * step) << 3, step << 3, "<u8").tobytes()
-                    )
-                    at += alike * step
         else:
             if count * 8 == len(region):
                 return offsets
         self.warnings.append(f"{self.path}: no whole record after {at * 8} bytes of data")
         return offsets
-
-    def _alike(self, region, head: int, at: int, step: int, count: int) -> int:
-        """How many records with this very header stand in a row from word `at` on."""
-        if head & 0xFFFFFFFF >= records.USER_TYPES:
-            return 0
-        words = np.frombuffer(region, "<u8", count)
-        total, look = 0, 16
-        while at + step <= count:
-            run = words[at : min(count - step + 1, at + look * step) : step]
-            other = np.flatnonzero(run != np.uint64(head))
-            if len(other):
-                return total + int(other[0])
-            total += len(run)
-            at += len(run) * step
-            look = min(look * 4, 1 << 16)
-        return total
 
     def _repacked(self, region) -> bytearray:
         """The records, decompressed, each padded to whole words."""
@@ -469,11 +455,18 @@ class Reader:
 
     def _words_at(self, chosen, at: int, from_end: bool, default: int = 0) -> np.ndarray:
         """The word at a place in some records; `default` in records that are too short."""
-        sizes = self.sizes[chosen].astype(np.int64)
-        places = self.offsets[chosen].astype(np.int64) + (sizes - at if from_end else at)
-        fits = (sizes >= at + 8) if not from_end else (sizes >= at + records.HEADER_SIZE)
-        values = self.words[np.where(fits, places, 0) >> 3]
-        return np.where(fits, values, np.uint64(default))
+        sizes = self.sizes[chosen]
+        places = self.starts[chosen]
+        if from_end:
+            places += sizes >> np.uint32(3)
+            at, least = -at, at + 8
+        else:
+            least = at + 8
+        places += at >> 3
+        if not len(sizes) or int(sizes.min()) >= least:
+            return self.words[places]
+        fits = sizes >= least
+        return np.where(fits, self.words[np.where(fits, places, 0)], np.uint64(default))
 
     def times(self) -> np.ndarray:
         """The time of each record in ns; 0 for records that have none."""
@@ -526,8 +519,11 @@ class Reader:
                 continue
             if last:
                 limit = 2**64 - 1
-            pending = pending[np.argsort(times[pending], kind="stable")]
-            going = int(np.searchsorted(times[pending], np.uint64(limit), side="right"))
+            moments = times[pending]
+            if (moments[1:] < moments[:-1]).any():
+                pending = pending[np.argsort(moments, kind="stable")]
+                moments = times[pending]
+            going = int(np.searchsorted(moments, np.uint64(limit), side="right"))
             if limit:
                 out.append(pending[:going])
                 pending = pending[going:]
@@ -576,9 +572,10 @@ class Reader:
         """One field of the fixed beginning of some samples, given their events."""
         kind = NUMBERS[name]
         whole = np.zeros(len(chosen), kind)
-        for event in self.events:
-            at = fixed_at(event.attr.sample_type).get(name)
-            mine = slice(None) if len(self.events) == 1 else np.flatnonzero(events == event.index)
+        places = [fixed_at(event.attr.sample_type).get(name) for event in self.events]
+        alike = len(set(places)) == 1 and (places[0] is not None or name != "period")
+        for event, at in zip(self.events[:1] if alike else self.events, places, strict=False):
+            mine = slice(None) if alike else np.flatnonzero(events == event.index)
             if at is None:
                 if name == "period":
                     whole[mine] = np.uint64(event.attr.sample_period)
@@ -599,6 +596,63 @@ def fixed_at(sample_type: int) -> dict[str, int]:
 
 
 _fixed: dict[int, dict[str, int]] = {}
+
+
+LANES = 2048
+LANE = 2048
+"""Words of data that one lane of a leap looks through."""
+SYNCHRONISE = 256
+"""Words at a lane's beginning in which a record has to begin."""
+SIZE_SHIFT = np.uint64(48)
+
+
+def leap(words: np.ndarray, at: int) -> tuple[np.ndarray, int]:
+    """Where records begin, from the one at word `at` on, many at a time; and where the next does.
+
+    Each record says only where the next one is. So all lanes of a stretch of data start where a
+    sample seems to begin, and go from record to record side by side; they are believed as far as
+    each ends where the next one started. Nothing odd (sizes, kinds with data behind them) is among
+    what is found.
+    """
+    lanes = min(LANES, (len(words) - at) // LANE)
+    if lanes < 2:
+        return np.zeros(0, np.int64), at
+    bounds = at + LANE * np.arange(lanes, dtype=np.int64)
+    begin = words[at : at + lanes * LANE].reshape(lanes, LANE)[:, :SYNCHRONISE]
+    sizes = begin >> SIZE_SHIFT
+    seems = (begin & np.uint64(0xFFFFFFFF)) == np.uint64(records.SAMPLE_RECORD)
+    seems &= (sizes >= np.uint64(16)) & (sizes & np.uint64(7) == 0)
+    place = bounds + seems.argmax(axis=1)
+    place[0] = at
+    ends = bounds + LANE
+    starts = place.copy()
+    steps = []
+    last = len(words) - 1
+    while True:
+        going = place < ends
+        if not going.any():
+            break
+        steps.append(place)
+        size = (words[np.minimum(place, last)] >> np.uint64(51)).astype(np.int64)
+        place = np.where(going, place + np.maximum(size, 1), place)
+    broken = np.flatnonzero(place[:-1] != starts[1:])
+    good = int(broken[0]) + 1 if len(broken) else lanes
+    # A lane that has come to its end stands still there, outside of itself: that is cut off.
+    paths = np.array(steps)[:, :good].T
+    found = paths[paths < ends[:good, None]]
+    heads = words[found]
+    kinds, sizes = heads & np.uint64(0xFFFFFFFF), heads >> SIZE_SHIFT
+    odd = (sizes < 8) | (sizes & np.uint64(7) != 0) | np.isin(kinds, ODD_KINDS)
+    beyond = found + (sizes >> np.uint64(3)).astype(np.int64) > len(words)
+    odd = np.flatnonzero(odd | beyond)
+    if len(odd):
+        return found[: odd[0]], int(found[odd[0]])
+    return found, int(place[good - 1])
+
+
+ODD_KINDS = np.array(
+    [records.TracingData.type, records.Auxtrace.type, records.Compressed.type], np.uint64
+)
 
 
 def trailing(region, at: int, kind: int, size: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from rvperf.perfdata import records
 from rvperf.perfdata.attr import SAMPLE
 from rvperf.perfdata.records import RecordError
-from rvperf.profile import callchains
+from rvperf.profile import callchains, selection
 from rvperf.profile.callchains import Place, Tree
 from rvperf.profile.machine import Map
 from rvperf.profile.sortkeys import Columns, View, disguise, name_of
@@ -72,7 +72,7 @@ class Entry:
         "time", "weight", "ins_lat", "transaction", "code_page_size", "branch", "mem", "raw",
         "parent", "filtered", "period", "period_sys", "period_us", "period_guest_sys",
         "period_guest_us", "count", "acc", "acc_count", "tree", "depth", "pairs", "dummy", "view",
-        "_srcline", "_srcfile", "_trace", "chain", "order",
+        "_srcline", "_srcfile", "_trace", "chain", "address",
     )  # fmt: skip
 
     def __init__(self, view, event, thread, comm, map, symbol, ip, level, cpumode):
@@ -92,18 +92,19 @@ class Entry:
         self.dummy = False
         self._srcline = self._srcfile = self._trace = None
         self.chain: list | None = None
-        self.order = ()
+        self.address = ip
+        """In the dso. perf keeps a caller's ip as it is, which no source line belongs to."""
 
     @property
     def srcline(self) -> str:
         if self._srcline is None:
-            self._srcline = srcline_of(self.map, self.ip, self.symbol, self.view)
+            self._srcline = srcline_of(self.map, self.address, self.symbol, self.view)
         return self._srcline
 
     @property
     def srcfile(self) -> str:
         if self._srcfile is None:
-            self._srcfile = srcfile_of(self.map, self.ip, self.view)
+            self._srcfile = srcfile_of(self.map, self.address, self.view)
         return self._srcfile
 
     @property
@@ -163,6 +164,7 @@ class Hists:
 
     def __init__(self, event, view: View, columns: Columns):
         self.event, self.view, self.columns = event, view, columns
+        self.keys = [c for c in columns.keys if c.only in (None, event.index)]
         self.found: dict[tuple, Entry] = {}
         self.entries: list[Entry] = []
         self.samples = self.samples_shown = 0
@@ -183,7 +185,7 @@ class Hists:
         return self.period_shown if self.view.relative else self.period
 
     def key(self, entry: Entry) -> tuple:
-        return tuple([column.order(entry) for column in self.columns.keys])
+        return tuple([column.order(entry) for column in self.keys])
 
     # --- collapse and sort
 
@@ -233,7 +235,7 @@ class Hists:
                 self.period_shown += entry.period
         self.entries = [entry for _, entry in sorted(self.found.items(), key=lambda one: one[0])]
         for column in reversed(self.columns.sorts):
-            if column.elided:
+            if column.elided or column.only not in (None, self.event.index):
                 continue
             if not column.number:
                 self.entries.sort(key=column.sort)
@@ -287,7 +289,7 @@ class Hists:
     def measure(self) -> None:
         shown = [entry for entry in self.entries if not entry.filtered]
         for column in self.columns.fields:
-            if column.number:
+            if column.number or column.only not in (None, self.event.index):
                 continue
             width = self.widths.get(column.id, 0)
             if column.measure is not None and shown:
@@ -313,16 +315,6 @@ class Hists:
 
 
 # --- filling
-
-
-KINDS = {"kernel": "kernel", "guest_kernel": "guest-kernel"}
-
-
-def attach(profile, symbols) -> None:
-    """Give the dsos of a profile their symbols."""
-    for dso in profile.dsos:
-        kind = KINDS.get(dso.kind, "user")
-        dso.symbols = symbols.dso(dso.name, dso.build_id or None, kind)
 
 
 class Samples:
@@ -400,9 +392,9 @@ class Filler:
             from rvperf.profile.sortkeys import DEFAULT_PARENT
 
             self.parent_pattern = re.compile(view.parent or DEFAULT_PARENT)
-        self.odd = bool(
-            columns.needs & {"time", "weight", "transaction", "code_page_size"}
-        ) or any(column.name == "socket" for column in columns.sorts)
+        self.odd = bool(columns.needs & {"time", "weight", "transaction", "code_page_size"}) or any(
+            column.name == "socket" for column in columns.sorts
+        )
         self.callees = re.compile(view.ignore_callees) if view.ignore_callees else None
         combined = 0
         for event in profile.events:
@@ -419,10 +411,7 @@ class Filler:
         profile, view = self.profile, self.view
         mask = None
         if view.times is not None:
-            when = profile.time
-            mask = np.zeros(len(when), bool)
-            for start, end in view.times:
-                mask |= (when >= np.uint64(start)) & (when <= np.uint64(end))
+            mask = selection.in_time(profile, view.times)
         if view.cpus is not None:
             inside = np.isin(profile.cpu, np.array(view.cpus, np.uint32))
             mask = inside if mask is None else mask & inside
@@ -675,6 +664,7 @@ class Filler:
         view = self.view
         seen = {key}
         odd = self.odd
+        addresses = self.chains.addresses if chain else ()
         level, mode = entry.level, entry.cpumode
         for at, place in enumerate(chain):
             if place.symbol is None and view.hide_unresolved:
@@ -685,6 +675,7 @@ class Filler:
                 view, entry.event, entry.thread, entry.comm, place.map, place.symbol, place.ip,
                 level, mode,
             )  # fmt: skip
+            caller.address = addresses[place.index]
             caller.cpu, caller.socket, caller.time = entry.cpu, entry.socket, entry.time
             caller.weight, caller.ins_lat = entry.weight, entry.ins_lat
             caller.transaction, caller.code_page_size = entry.transaction, entry.code_page_size

@@ -33,6 +33,8 @@ CONTEXT_MODES = {
 SYMBOL_KINDS = {"kernel": "kernel", "guest_kernel": "guest-kernel"}
 """What rvperf.symbols calls a dso's kind; all others are files."""
 NOWHERE = -1
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, and its bits as good as random."""
 
 
 def numbered(column: np.ndarray) -> tuple[np.ndarray, int]:
@@ -71,6 +73,38 @@ def sums(groups: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     low = np.bincount(groups, values & np.uint64(0xFFFFFFFF), count)
     high = np.bincount(groups, values >> np.uint64(32), count)
     return low.astype(np.uint64) + (high.astype(np.uint64) << np.uint64(32))
+
+
+def same_runs(words: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Equal numbers, from 0, for equal runs of words: `length` of them from `start` on."""
+    by_length = np.argsort(-length, kind="stable")
+    start, length = start[by_length], length[by_length]
+    longer = len(length) - np.searchsorted(
+        length[::-1], np.arange(int(length.max(initial=0))), "right"
+    )
+    hashes = length.astype(np.uint64)
+    mine = hashes
+    for at, count in enumerate(longer.tolist()):
+        mine = hashes[:count]
+        mine ^= words[start[:count] + at]
+        mine *= SPREAD
+        mine ^= mine >> np.uint64(29)
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    del hashes, mine
+    as_first = first[inverse]
+    same = (length == length[as_first]).all()
+    for at, count in enumerate(longer.tolist()):
+        if not same:
+            break
+        same = (words[start[:count] + at] == words[start[as_first[:count]] + at]).all()
+    if not same:
+        # Two runs with one hash: somebody has made an effort.
+        raw: dict[bytes, int] = {}
+        runs = zip(start.tolist(), (start + length).tolist(), strict=True)
+        inverse = [raw.setdefault(words[a:b].tobytes(), len(raw)) for a, b in runs]
+    number = np.empty(len(start), np.int64)
+    number[by_length] = inverse
+    return number
 
 
 class Frame(Record):
@@ -227,7 +261,8 @@ class Profile:
         modes = self.cpumode
         in_guest = np.isin(modes, (records.GUEST_KERNEL, records.GUEST_USER)) & guest
         keys = self.tid.astype(np.int64) << 1 | in_guest
-        by_key = np.argsort(keys, kind="stable")
+        part, size = numbered(keys)
+        by_key = np.argsort(part.astype(np.uint16) if size < 1 << 16 else part, kind="stable")
         bounds = np.flatnonzero(np.diff(keys[by_key])) + 1
         waiting = {}
         for mine in np.split(by_key, bounds) if count else ():
@@ -333,7 +368,7 @@ class Profile:
             if not kind & SAMPLE.CALLCHAIN:
                 continue
             mine = np.flatnonzero(owners == event.index)
-            base = reader.offsets[self.record[mine]].astype(np.int64) >> 3
+            base = reader.starts[self.record[mine]]
             room = reader.sizes[self.record[mine]].astype(np.int64) >> 3
             skip = np.full(len(mine), fixed_at(kind)["end"] >> 3, np.int64)
             if kind & SAMPLE.READ:
@@ -365,43 +400,42 @@ class Profile:
     def _chains(self) -> None:
         """Number the different callchains (with the maps that they were in), and resolve each."""
         start, length = self._chain_places()
-        data = self.reader.data
-        raw: dict[bytes, int] = {}
-        number = np.full(len(start), NOWHERE, np.int64)
+        words = self.reader.words
         has = np.flatnonzero(length >= 0)
-        add = raw.setdefault
-        for at in range(0, len(has), 1 << 16):
-            part = has[at : at + (1 << 16)]
-            begins, ends = start[part] << 3, (start[part] + length[part]) << 3
-            number[part] = [
-                add(bytes(data[begin:end]), len(raw))
-                for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
-            ]
-        if self.unwinder is not None:
-            for index in self.unwound[length[self.unwound] >= 0].tolist():
-                begin, end = int(start[index]) << 3, int(start[index] + length[index]) << 3
-                frames = self.unwinder(self, index)
-                user = array("Q", (records.CONTEXT_USER, *frames)).tobytes() if frames else b""
-                number[index] = add(bytes(data[begin:end]) + user, len(raw))
-        words = np.frombuffer(b"".join(raw), "<u8")
-        sizes = np.array([len(chain) >> 3 for chain in raw], np.int64)
-        self._raw_start = np.concatenate(([0], np.cumsum(sizes)))
+        if self.unwinder is not None and len(self.unwound):
+            words, start, length = self._unwind(start, length)
+        number = same_runs(words, start[has], length[has])
         # A chain means something else in another address space.
         spaces = np.int64(len(self._spaces) + 1)
-        triple = (number * spaces + self._space) * spaces + self._kernel_space
-        chain = np.full(len(number), NOWHERE, np.int32)
-        first, chain[has], _ = rows_of(numbered(triple[has])[0])
-        first = has[first]
+        triple = (number * spaces + self._space[has]) * spaces + self._kernel_space[has]
+        chain = np.full(len(start), NOWHERE, np.int32)
+        first, chain[has], _ = rows_of(numbered(triple)[0])
         self._cache["chain"] = chain
-        self._chain_raw = number[first]
-        self._resolve_chains(words, sizes, first)
+        first = has[first]
+        self._resolve_chains(words, start[first], length[first], first)
 
-    def _resolve_chains(self, words, sizes, first) -> None:
-        counts = sizes[self._chain_raw]
+    def _unwind(self, start, length):
+        """The callchains with what the unwinder finds behind them: (words, starts, lengths)."""
+        recorded = self.reader.words
+        out, unwound = array("Q"), set(self.unwound.tolist())
+        start, length = start.copy(), length.copy()
+        for index in np.flatnonzero(length >= 0).tolist():
+            begin, size = int(start[index]), int(length[index])
+            start[index] = len(out)
+            out.frombytes(recorded[begin : begin + size].tobytes())
+            frames = self.unwinder(self, index) if index in unwound else ()
+            if frames:
+                out.append(records.CONTEXT_USER)
+                out.extend(frames)
+            length[index] = len(out) - int(start[index])
+        return np.frombuffer(out, np.uint64), start, length
+
+    def _resolve_chains(self, words, start, counts, first) -> None:
+        """The frames of chains with so many words from `start` on, of the samples `first`."""
         whole_end = np.cumsum(counts)
         owner = np.repeat(np.arange(len(counts)), counts)
         within = np.arange(len(owner)) - np.repeat(whole_end - counts, counts)
-        ips = words[self._raw_start[self._chain_raw][owner] + within]
+        ips = words[start[owner] + within]
         marker = ips >= np.uint64(records.CONTEXT_MAX)
         # The last marker before an entry, of the same chain, says its mode; user without one.
         last = np.maximum.accumulate(np.where(marker, np.arange(len(ips)), -1))

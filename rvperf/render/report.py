@@ -82,7 +82,10 @@ class Table:
 
     def __init__(self, hists: Hists, least: float = 0.0):
         self.hists, self.view, self.least = hists, hists.view, least
-        self.columns = [column for column in hists.columns.fields if not column.elided]
+        self.columns = [
+            column for column in hists.columns.fields
+            if not column.elided and column.only in (None, hists.event.index)
+        ]  # fmt: skip
         self.last = hists.columns.fields[-1] if hists.columns.fields else None
         widths = [column.width(hists) for column in self.columns]
         # perf's line has room for this much, and cuts off the rest.
@@ -205,9 +208,7 @@ def graph(out: list[str], nodes, entry: Entry, hists: Hists) -> None:
 
 
 def bars(depth: int, mask: int) -> str:
-    return "".join(
-        "|          " if mask >> level & 1 else "           " for level in range(depth)
-    )
+    return "".join("|          " if mask >> level & 1 else "           " for level in range(depth))
 
 
 def frame_line(out, node, text, depth, mask, first, total, margin, view) -> None:
@@ -402,15 +403,48 @@ def tasks(world, with_maps: bool = False) -> str:
         head = f"  {thread.pid:8d} {thread.tid:8d} {thread.ppid:8d} |{'':{level}}"
         out.append(f"{head}{disguise(thread.comm)}\n")
         if with_maps:
-            out += [map_line(one, len(head)) for one in thread.maps.entries]
+            out += [map_line(one, len(head), world) for one in thread.maps.entries]
         waiting += [(child, level + 1) for child in reversed(children.get(thread.tid, ()))]
     return "".join(out)
 
 
-def map_line(one, indent: int) -> str:
+def threads(reader) -> str:
+    """What the counters of each thread said at its end (record -s): report -T."""
+    from rvperf.perfdata.records import Read, RecordError
+
+    counts: dict[tuple, dict[int, int]] = {}
+    events: dict[int, str] = {}
+    for number in (reader.types == Read.type).nonzero()[0].tolist():
+        try:
+            record = reader.record(number)
+        except RecordError:
+            continue
+        event = int(reader.event_of[number])
+        if event < 0 or not record.values:
+            continue
+        events.setdefault(event, reader.events[event].name)
+        row = counts.setdefault((record.pid, record.tid), {})
+        row[event] = row.get(event, 0) + record.values[0]
+    rows = [["PID", "TID", *events.values()]]
+    rows += [
+        [str(pid), str(tid), *(str(row.get(event, 0)) for event in events)]
+        for (pid, tid), row in counts.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    marks = ["#", *[" "] * (len(rows) - 1)]
+    return "".join(
+        f"{mark} {'  '.join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))}\n"
+        for mark, row in zip(marks, rows, strict=True)
+    )
+
+
+def inode_of(world, dso) -> int:
+    return next((key[2][2] for key, one in world._dsos.items() if one is dso and key[2]), 0)
+
+
+def map_line(one, indent: int, world) -> str:
     prot = "".join(c if one.prot & bit else "-" for c, bit in (("r", 1), ("w", 2), ("x", 4)))
-    inode = one.dso.inode if hasattr(one.dso, "inode") else 0
     return (
         f"{'':{indent}}  {one.start:x}-{one.end:x} {prot}{'s' if one.flags & 1 else 'p'} "
-        f"{one.pgoff:08x} {inode} {disguise(one.dso.name)}\n"
+        f"{one.pgoff:08x} {inode_of(world, one.dso)} {disguise(one.dso.name)}\n"
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from isa.record import Record
 from rvperf.events import Event
+from rvperf.events.event import MODIFIERS
 from rvperf.events.table import DUMMY, SOFTWARE
 from rvperf.perfdata.attr import BRANCH, READ, SAMPLE, Attr
 from rvperf.perfdata.writer import EventSpec
@@ -50,6 +53,9 @@ class How(Record):
     delay_ms: int = 0
     """Before events are enabled; -1 never enables them."""
     switch_events: bool = False
+    namespaces: bool = False
+    no_buffering: bool = False
+    overwrite: bool = False
     kernel_callchains: bool = True
     user_callchains: bool = True
     skid: int | None = None
@@ -57,6 +63,7 @@ class How(Record):
 
 
 DEFAULT_FREQ = 4000
+OWN_MODIFIERS = re.compile(f"[:/][{MODIFIERS}]+$")
 MACHINE_SKID = 0  # of the machine's PMU: exact
 MAX_FREQ = 100_000  # sysctl kernel.perf_event_max_sample_rate
 
@@ -74,7 +81,7 @@ def specs(events: tuple[Event, ...], how: How) -> list[EventSpec]:
     names = [event.name for event in events]
     if how.system_wide or how.delay_ms:
         attrs.append(_dummy(how))
-        names.append("dummy:HG" if how.system_wide else "dummy")
+        names.append("dummy:HG")
         leaders.append(len(leaders))
     _track(attrs[-1] if how.system_wide or how.delay_ms else attrs[0], how)
     if how.sample_identifier or len(attrs) > 1:
@@ -118,7 +125,7 @@ def attr_of(event: Event, how: How, leads: bool) -> Attr:
         attr.config = event.config
     for flag in ("exclude_user", "exclude_kernel", "exclude_hv", "exclude_host", "exclude_idle"):
         setattr(attr, flag, getattr(event, flag))
-    attr.exclude_guest = event.exclude_guest or not _names_guests(event)
+    attr.exclude_guest = event.exclude_guest or not _lets_guests_in(event)
     attr.precise_ip = 3 if event.precise_max else event.precise
     attr.pinned, attr.exclusive = event.pinned, event.exclusive
     attr.sample_id_all = 1
@@ -141,14 +148,14 @@ def attr_of(event: Event, how: How, leads: bool) -> Attr:
     if how.inherit_stat or how.running_time:
         attr.read_format |= READ.TOTAL_TIME_ENABLED | READ.TOTAL_TIME_RUNNING
     if how.no_samples:
-        attr.sample_period = attr.freq = 0
+        attr.sample_period = 0
     address = how.data or how.callchain == "dwarf"
     wanted = {
-        SAMPLE.TIME: how.timestamps,
+        SAMPLE.TIME: dict(event.terms).get("time", how.timestamps) or how.raw,
         SAMPLE.ADDR: address,
         SAMPLE.DATA_SRC: address,
         SAMPLE.PHYS_ADDR: how.phys_data,
-        SAMPLE.CPU: how.system_wide or how.sample_cpu,
+        SAMPLE.CPU: how.system_wide or how.sample_cpu or how.raw,
         SAMPLE.RAW: how.raw,
         SAMPLE.WEIGHT: how.weight,
         SAMPLE.DATA_PAGE_SIZE: how.data_page_size,
@@ -176,15 +183,17 @@ def attr_of(event: Event, how: How, leads: bool) -> Attr:
         attr.sample_regs_user |= how.user_registers
     if how.callchain and how.max_stack != 127:
         attr.sample_max_stack = how.max_stack
+    attr.wakeup_events = how.no_buffering
+    attr.write_backward = how.overwrite
     if leads:
         attr.disabled = 1
         attr.enable_on_exec = not how.delay_ms and not how.system_wide
     return attr
 
 
-def _names_guests(event: Event) -> bool:
-    """Whether the event's modifiers have G, so that guests are not left out by default."""
-    return bool({"G", "GH"} & {event.name.rpartition(":")[2]}) or event.exclude_host
+def _lets_guests_in(event: Event) -> bool:
+    """Guests are left out of an event unless it has modifiers of its own, which then say it all."""
+    return bool(OWN_MODIFIERS.search(event.name)) or event.exclude_host
 
 
 def _only_read(attr: Attr) -> None:
@@ -213,3 +222,4 @@ def _track(attr: Attr, how: How) -> None:
         setattr(attr, flag, 1)
     attr.mmap_data = how.data or how.callchain == "dwarf"
     attr.context_switch = how.switch_events
+    attr.namespaces = how.namespaces

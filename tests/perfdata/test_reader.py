@@ -2,10 +2,15 @@
 
 import os
 import re
+from random import Random
 
 import pytest
 
+from rvperf.perfdata import reader as reader_module
+from rvperf.perfdata import records
 from rvperf.perfdata.reader import PerfDataError, Reader
+from rvperf.perfdata.records import sample_encoder
+from rvperf.perfdata.writer import EventSpec, Writer
 from tests.oracles.perf import perf
 from tests.perfdata import files
 
@@ -54,9 +59,6 @@ def test_a_real_file_has_as_many_samples_as_its_perf_said(name):
 
 
 def test_records_in_rounds_come_in_order_of_time(tmp_path):
-    from rvperf.perfdata.records import sample_encoder
-    from rvperf.perfdata.writer import EventSpec, Writer
-
     attr = files.cycles()
     encode = sample_encoder(attr)
     times = [[5, 3, 9], [4, 12, 10], [11, 2, 20]]
@@ -68,6 +70,27 @@ def test_records_in_rounds_come_in_order_of_time(tmp_path):
     theirs = perf("script", "-i", str(tmp_path / "a"), "-F", "time")
     ours = [s.time // 10**9 for _, s in Reader(tmp_path / "a").records() if s.name == "SAMPLE"]
     assert ours == [int(line.split(".")[0]) for line in theirs.stdout.split()]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_records_are_found_whatever_they_hold(tmp_path, monkeypatch, seed):
+    """Samples of any length, with words in them that look like a sample's header."""
+    for name, value in {"LANES": 7, "LANE": 64, "SYNCHRONISE": 32}.items():
+        monkeypatch.setattr(reader_module, name, value)
+    random = Random(seed)
+    attr = files.cycles("CALLCHAIN")
+    encode = sample_encoder(attr)
+    header = 9 | 2 << 32 | 48 << 48
+    with Writer(tmp_path / "a", [EventSpec(attr, "cycles:u", (1,))]) as file:
+        for time in range(1, 3000):
+            chain = random.choices((header, 5, 2**64 - 512), (seed, 40, 40), k=random.randrange(9))
+            file.write(encode(id=1, tid=1, pid=1, time=time, callchain=chain))
+            if not random.randrange(30):
+                data = records.TracingData(16).encode() + header.to_bytes(8, "little") * 2
+                file.write(random.choice((records.FinishedRound().encode(), data)))
+    reader = Reader(tmp_path / "a")
+    assert reader.columns().time.tolist() == list(range(1, 3000))
+    assert reader.warnings == []
 
 
 def test_a_cut_file_gives_what_is_there(tmp_path):
@@ -99,9 +122,6 @@ def test_a_missing_file_is_told_as_perf_tells_it(tmp_path):
 
 
 def test_a_killed_writer_leaves_a_file_that_opens(tmp_path):
-    from rvperf.perfdata.records import sample_encoder
-    from rvperf.perfdata.writer import EventSpec, Writer
-
     attr = files.cycles()
     writer = Writer(tmp_path / "a", [EventSpec(attr, "cycles:u", (1,))])
     writer.write(sample_encoder(attr)(id=1, time=1))

@@ -3,13 +3,15 @@
 import re
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from rvperf.perfdata import records
 from rvperf.perfdata.reader import Reader
 from rvperf.perfdata.records import SampleId, sample_encoder
 from rvperf.perfdata.writer import EventSpec, Writer
-from rvperf.profile.samples import Profile
+from rvperf.profile import samples
+from rvperf.profile.samples import Profile, same_runs
 from tests.oracles.perf import perf
 from tests.perfdata import files
 
@@ -115,3 +117,16 @@ def test_leader_sampling_counts_each_member(tmp_path):
     found = re.findall(r"(\d+) +(\S+):", theirs.stdout)
     assert ours == [(name, period) for period, name in found]
     assert len(ours) == 5
+
+
+def test_equal_runs_get_equal_numbers():
+    words = np.array([1, 2, 3, 1, 2, 3, 1, 2], np.uint64)
+    start, length = np.array([0, 3, 6, 0, 1, 5, 2]), np.array([3, 3, 2, 2, 0, 1, 1])
+    a, b, c, d, e, f, g = same_runs(words, start, length).tolist()
+    assert a == b and c == d and f == g and len({a, c, e, f}) == 4
+
+
+def test_runs_with_one_hash_are_told_apart(monkeypatch):
+    monkeypatch.setattr(samples, "SPREAD", np.uint64(0))
+    words = np.array([1, 2, 1], np.uint64)
+    assert same_runs(words, np.arange(3), np.ones(3, np.int64)).tolist() == [0, 1, 0]
