@@ -148,6 +148,9 @@ def cpus(data: bytes) -> str:
     kind, count = struct.unpack_from("<HH", data.ljust(8, b"\0"))
     if kind == 0:
         numbers = struct.unpack_from(f"<{min(count, len(data) // 2 - 2)}H", data, 4)
+    elif kind == 2:
+        _, first, last = struct.unpack_from("<HHH", data.ljust(8, b"\0"), 2)
+        numbers = range(first, min(last, first + 4096) + 1)
     else:
         wide = int.from_bytes(data[4:6], "little") == 8
         size, at = (8, 8) if wide else (4, 6)

@@ -129,7 +129,8 @@ def no_tid(path):
 @kind
 def several_events(path):
     events = [
-        ("cycles:u", {}), ("instructions", {"config": 1}), ("page-faults", {"type": 1, "config": 2}),
+        ("cycles:u", {}), ("instructions", {"config": 1}),
+        ("page-faults", {"type": 1, "config": 2}),
         ("L1-dcache-load-misses", {"type": 3, "config": 65536}),
         ("r8000", {"type": 4, "config": 0x8000}), ("other/event/", {"type": 8}),
     ]  # fmt: skip
