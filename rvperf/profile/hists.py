@@ -387,6 +387,7 @@ class Filler:
         self.samples = Samples(profile)
         self.hists = [Hists(event, view, columns) for event in profile.events]
         self.formatters = formatters or {}
+        self.raw_of: np.ndarray | None = None
         self.parent_pattern = None
         if "parent" in columns.has:
             from rvperf.profile.sortkeys import DEFAULT_PARENT
@@ -558,6 +559,8 @@ class Filler:
             if name in needs:
                 setattr(entry, name, int(self.samples.decoded(name)[index]))
         if "raw" in needs:
+            if self.raw_of is None:
+                self.raw_column()
             entry.raw = self.raws[self.raw_of[index]]
         if view.mode == "memory":
             entry.mem = self.memory(index, entry)

@@ -53,7 +53,7 @@ def test_first_screen_has_title_header_and_rows(browse):
         lines = shown(app)
         assert lines[0].startswith(" Samples: 200  of event 'cycles', Event count")
         assert lines[1].split() == ["Overhead", "Command", "Shared", "Object", "Symbol"]
-        assert "[.] _start" in lines[2]
+        assert "%  sort     sort           [.] main" in lines[2]
 
     browse("one", [((), look)])
 
