@@ -170,7 +170,6 @@ def profile_of(path: str, options: dict, view):
 
 
 def manual() -> str:
-    return (
-        "rvperf-diff - Read perf.data files and display the differential profile\n\n"
-        + usage(SYNOPSIS, OPTIONS)
+    return "rvperf-diff - Read perf.data files and display the differential profile\n\n" + usage(
+        SYNOPSIS, OPTIONS
     )

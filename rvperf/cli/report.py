@@ -150,9 +150,7 @@ def check_owner(path: str) -> None:
     except (OSError, ValueError):
         return
     if path != "-" and status.st_uid and status.st_uid != os.geteuid():
-        raise Failure(
-            f"File {path} not owned by current user or root (use -f to override)\n", 255
-        )
+        raise Failure(f"File {path} not owned by current user or root (use -f to override)\n", 255)
 
 
 # --- options to a view
@@ -322,7 +320,7 @@ class Report:
         options, reader = self.options, self.reader
         if (options["stats"]) and (options["tasks"] or options["mmaps"]):
             tell("Error: --tasks and --mmaps can't be used together with --stats\n")
-            return 255
+            return 0
         for warning in reader.warnings:
             tell(f"{warning}\n")
         self.choose_mode()
@@ -339,6 +337,9 @@ class Report:
             return self.stats()
         if options["tasks"] or options["mmaps"]:
             return self.tasks()
+        if pictures.wanted(options):
+            self.read()
+            return pictures.draw(options, self.profile)
         return self.truth() if options["truth"] else self.histograms()
 
     def pictures(self) -> int:
@@ -417,7 +418,7 @@ class Report:
             view.mode, view.children = "branch", False
         if options["mem_mode"]:
             if view.mode == "branch":
-                raise Failure("branch and mem mode incompatible\n", 255)
+                raise Failure("branch and mem mode incompatible\n", 0)
             view.mode, view.children = "memory", False
 
     def choose_samples(self) -> bool:
@@ -490,6 +491,11 @@ class Report:
             raise Usage("", ("sort",))
         if view.sort and "symbol" in view.sort:
             view.sort += ",ipc_lbr" if view.mode == "branch" else ",ipc_null"
+        formats = self.formats()
+        if formats:
+            from rvperf.perfdata.trace_format import fields_of
+
+            view.formats = {index: fields_of(text) for index, text in formats.items()}
         try:
             events = () if self.reader.is_pipe else self.reader.events
             self.columns = sortkeys.set_up(view, events)
@@ -610,17 +616,24 @@ class Report:
         unwinder = Unwinder(max(1, self.view.max_stack)) if self.view.max_stack else None
         self.profile = Profile(self.reader, symbols, unwinder=unwinder)
 
+    def formats(self) -> dict[int, str]:
+        """The formats of tracepoints, by the event's index."""
+        if all(event.attr.type != 2 for event in self.reader.events):
+            return {}
+        from rvperf.perfdata import tracing
+
+        known = tracing.formats_by_id(self.reader.features.get("TRACING_DATA", b""))
+        return {
+            event.index: known[event.attr.config]
+            for event in self.reader.events
+            if event.attr.type == 2 and event.attr.config in known
+        }
+
     def formatters(self) -> dict:
         """For tracepoints: functions from raw data to text."""
-        from rvperf.perfdata import trace_format, tracing
+        from rvperf.perfdata import trace_format
 
-        formats = tracing.formats_by_id(self.reader.features.get("TRACING_DATA", b""))
-        found = {}
-        for event in self.reader.events:
-            text = formats.get(event.attr.config) if event.attr.type == 2 else None
-            if text is not None:
-                found[event.index] = trace_format.Printer(text)
-        return found
+        return {index: trace_format.Printer(text) for index, text in self.formats().items()}
 
     def warn(self) -> None:
         """What perf says on standard error of what went wrong while recording."""

@@ -33,9 +33,7 @@ class Computation:
         if self.name == "wdiff":
             first, second = self.weights
             return f"({pair.period} * {second}) - ({entry.period} * {first})"
-        return (
-            f"({pair.period} * 100 / {other.total}) - ({entry.period} * 100 / {base.total})"
-        )
+        return f"({pair.period} * 100 / {other.total}) - ({entry.period} * 100 / {base.total})"
 
     def rank(self, value):
         """Larger comes first."""

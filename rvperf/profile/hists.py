@@ -164,6 +164,7 @@ class Hists:
 
     def __init__(self, event, view: View, columns: Columns):
         self.event, self.view, self.columns = event, view, columns
+        self.keys = [c for c in columns.keys if c.only in (None, event.index)]
         self.found: dict[tuple, Entry] = {}
         self.entries: list[Entry] = []
         self.samples = self.samples_shown = 0
@@ -184,7 +185,7 @@ class Hists:
         return self.period_shown if self.view.relative else self.period
 
     def key(self, entry: Entry) -> tuple:
-        return tuple([column.order(entry) for column in self.columns.keys])
+        return tuple([column.order(entry) for column in self.keys])
 
     # --- collapse and sort
 
@@ -234,7 +235,7 @@ class Hists:
                 self.period_shown += entry.period
         self.entries = [entry for _, entry in sorted(self.found.items(), key=lambda one: one[0])]
         for column in reversed(self.columns.sorts):
-            if column.elided:
+            if column.elided or column.only not in (None, self.event.index):
                 continue
             if not column.number:
                 self.entries.sort(key=column.sort)
@@ -288,7 +289,7 @@ class Hists:
     def measure(self) -> None:
         shown = [entry for entry in self.entries if not entry.filtered]
         for column in self.columns.fields:
-            if column.number:
+            if column.number or column.only not in (None, self.event.index):
                 continue
             width = self.widths.get(column.id, 0)
             if column.measure is not None and shown:
@@ -391,9 +392,9 @@ class Filler:
             from rvperf.profile.sortkeys import DEFAULT_PARENT
 
             self.parent_pattern = re.compile(view.parent or DEFAULT_PARENT)
-        self.odd = bool(
-            columns.needs & {"time", "weight", "transaction", "code_page_size"}
-        ) or any(column.name == "socket" for column in columns.sorts)
+        self.odd = bool(columns.needs & {"time", "weight", "transaction", "code_page_size"}) or any(
+            column.name == "socket" for column in columns.sorts
+        )
         self.callees = re.compile(view.ignore_callees) if view.ignore_callees else None
         combined = 0
         for event in profile.events:

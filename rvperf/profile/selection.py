@@ -37,9 +37,7 @@ def cpus(profile, text: str) -> frozenset[int]:
     known = profile.reader.features.get("NRCPUS")
     for number in sorted(wanted):
         if known and number >= known.available:
-            raise SelectionError(
-                f"Requested CPU {number} too large. Consider raising MAX_NR_CPUS"
-            )
+            raise SelectionError(f"Requested CPU {number} too large. Consider raising MAX_NR_CPUS")
     return wanted
 
 
@@ -172,9 +170,7 @@ def in_symbols(profile, names: frozenset[str]) -> np.ndarray:
     addresses = {int(name, 16) for name in names if _is_hex(name)}
     known: dict[tuple, bool] = {}
     chosen = np.zeros(len(profile), bool)
-    rows = zip(
-        profile.map.tolist(), profile.address.tolist(), profile.ip.tolist(), strict=True
-    )
+    rows = zip(profile.map.tolist(), profile.address.tolist(), profile.ip.tolist(), strict=True)
     for index, key in enumerate(rows):
         found = known.get(key)
         if found is None:

@@ -83,6 +83,8 @@ class View(Record, mutable=True):
     socket: int = -1
     ordered: bool = False
     """The order of callchains was asked for."""
+    formats: dict = {}
+    """The fields of tracepoints: {event's index: {field's name: Field}}."""
     chains_asked: bool = False
     has_dso: bool = False
     """The dso is a key: symbols need not compare it."""
@@ -153,6 +155,8 @@ class Column:
         """Keys with the same id are shown once."""
         self.elided = False
         self.user_width = 0
+        self.only: int | None = None
+        """The index of the only event that has this column."""
 
     accumulated = False
 
@@ -164,6 +168,44 @@ class Column:
 
     def show(self, entry, hists) -> str:
         return self.text(entry, self.width(hists))
+
+
+class FieldColumn(Column):
+    """A field of a tracepoint, for the entries of that event alone.
+
+    `field` says how it lies in the raw data (`bytes(raw)`, `shown(raw)`). Unless `raw`, its text is
+    taken from what the tracepoint's print fmt makes of it, if that has `name=text`.
+    """
+
+    def __init__(self, event, field, raw: bool):
+        super().__init__(f"{event.index}.{field.name}", field.name, self.place, self.clipped,
+                         self.measured, needs=("raw",))  # fmt: skip
+        self.only, self.field, self.raw = event.index, field, raw
+        self.kind = "field"
+
+    def place(self, entry):
+        return bytes(255 - byte for byte in self.field.bytes(entry.raw or b""))
+
+    def value(self, entry) -> str:
+        if not self.raw:
+            for word in entry.trace.split(" "):
+                if word.startswith(self.header):
+                    return word[len(self.header) + 1 :]
+        return disguise(self.field.shown(entry.raw or b""))
+
+    def clipped(self, entry, width: int) -> str:
+        return self.value(entry)[:width].rjust(width)
+
+    def measured(self, entry) -> int:
+        field = self.field
+        size = field.size if field.textual else field.size * 2 + 2
+        if field.dynamic:
+            return max(size, len(field.bytes(entry.raw or b"")))
+        return size if self.raw else max(size, len(self.value(entry)))
+
+    def title(self, hists) -> str:
+        width = self.width(hists)
+        return self.header[:width].rjust(width)
 
 
 class Number(Column):
@@ -254,7 +296,12 @@ def keys(view: View) -> dict[str, Column]:
     def symbol_order(symbol, ip):
         if symbol is None:
             return (1, signed(ip), 0, "")
-        return (0, symbol.start, symbol.end, symbol.name if getattr(symbol, "inlined", False) else "")
+        return (
+            0,
+            symbol.start,
+            symbol.end,
+            symbol.name if getattr(symbol, "inlined", False) else "",
+        )
 
     def symbol_name(symbol):
         return (1, "") if symbol is None else (0, name_of(symbol))
@@ -660,6 +707,8 @@ def default_sort(view: View, events) -> str:
     """The sort order without --sort. Files of tracepoints alone have their own."""
     if events and all(event.attr.type == 2 for event in events):
         view.mode = "tracepoint"
+        if view.raw_trace:
+            return "trace_fields"
     return DEFAULTS[view.mode]
 
 
@@ -708,7 +757,7 @@ def set_up(view: View, events=()) -> Columns:
         sorts, has = [], set()
         for token in re.split("[{}, ]", text):
             if token:
-                take(sorts, has, token, "sort", view, table, number)
+                take(sorts, has, token, "sort", view, table, number, events)
         view.has_dso = "dso" in has
     if view.parent is not None:
         take(sorts, has, "parent", "sort", view, table, number)
@@ -747,7 +796,30 @@ def starting(view: View, number) -> list:
     return [number[name] for name in names]
 
 
-def take(columns: list, has: set, token: str, option: str, view, table, number) -> None:
+def fields_named(token: str, view: View, events) -> list[FieldColumn]:
+    """The tracepoint fields that a key names: FIELD, EVENT.FIELD, EVENT.* or trace_fields, perhaps
+    with /raw. (add_dynamic_entry of util/sort.c)"""
+    token, _, option = token.partition("/")
+    raw = view.raw_trace or option == "raw"
+    if option not in ("", "raw"):
+        return []
+    wanted, dot, name = token.rpartition(".")
+    chosen = [event for event in events if event.index in view.formats]
+    if dot:
+        chosen = [
+            event for event in chosen
+            if (event.name == wanted if ":" in wanted else wanted in event.name)
+        ][:1]  # fmt: skip
+    found = []
+    for event in chosen:
+        for field in view.formats[event.index].values():
+            every = name in ("*", "trace_fields") and not field.name.startswith("common_")
+            if every or field.name == name:
+                found.append(FieldColumn(event, field, raw))
+    return found
+
+
+def take(columns: list, has: set, token: str, option: str, view, table, number, events=()):
     if option == "sort" and token in ARCHITECTURES:
         return
     try:
@@ -755,6 +827,10 @@ def take(columns: list, has: set, token: str, option: str, view, table, number) 
     except ValueError:
         raise SortError(f"Invalid --{option} key: `{token}'", option) from None
     except KeyError:
+        named = fields_named(token, view, events) if option == "sort" else []
+        if named:
+            columns += named
+            return
         raise SortError(f"Unknown --{option} key: `{token}'", option) from None
     if column.order is None and not column.number:
         raise SortError(f"Invalid --{option} key: `{token}'", option)

@@ -67,7 +67,9 @@ def _namespaces(record) -> str:
 
 
 def _aux(record) -> str:
-    letters = "".join(letter for bit, letter in ((1, "T"), (2, "O"), (4, "P")) if record.flags & bit)
+    letters = "".join(
+        letter for bit, letter in ((1, "T"), (2, "O"), (4, "P")) if record.flags & bit
+    )
     return (
         f" offset: {alternate(record.aux_offset)} size: {alternate(record.aux_size)} "
         f"flags: {alternate(record.flags)} [{letters}]\n"

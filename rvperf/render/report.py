@@ -82,7 +82,10 @@ class Table:
 
     def __init__(self, hists: Hists, least: float = 0.0):
         self.hists, self.view, self.least = hists, hists.view, least
-        self.columns = [column for column in hists.columns.fields if not column.elided]
+        self.columns = [
+            column for column in hists.columns.fields
+            if not column.elided and column.only in (None, hists.event.index)
+        ]  # fmt: skip
         self.last = hists.columns.fields[-1] if hists.columns.fields else None
         widths = [column.width(hists) for column in self.columns]
         # perf's line has room for this much, and cuts off the rest.
@@ -205,9 +208,7 @@ def graph(out: list[str], nodes, entry: Entry, hists: Hists) -> None:
 
 
 def bars(depth: int, mask: int) -> str:
-    return "".join(
-        "|          " if mask >> level & 1 else "           " for level in range(depth)
-    )
+    return "".join("|          " if mask >> level & 1 else "           " for level in range(depth))
 
 
 def frame_line(out, node, text, depth, mask, first, total, margin, view) -> None:
@@ -423,7 +424,7 @@ def threads(reader) -> str:
             continue
         events.setdefault(event, reader.events[event].name)
         row = counts.setdefault((record.pid, record.tid), {})
-        row[event] = record.values[0]
+        row[event] = row.get(event, 0) + record.values[0]
     rows = [["PID", "TID", *events.values()]]
     rows += [
         [str(pid), str(tid), *(str(row.get(event, 0)) for event in events)]

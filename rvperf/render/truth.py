@@ -95,9 +95,7 @@ def footer(rows: Rows) -> str:
     if errors:
         worst = max(range(len(errors)), key=lambda place: abs(errors[place]))
         entry, _, real = rows.rows[worst]
-        names = "  ".join(
-            key.text(entry, 1 << 12).strip() for key in rows.hists.columns.keys
-        )
+        names = "  ".join(key.text(entry, 1 << 12).strip() for key in rows.hists.columns.keys)
         mean = sqrt(sum(error * error for error in errors) / len(errors))
         out += f"# Largest error: {100 * errors[worst]:+.2f} points, {names}"
         if expected(real, samples):

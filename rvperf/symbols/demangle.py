@@ -13,6 +13,7 @@ import re
 LONGEST = 4096  # bytes of a name that is looked into
 QUALIFIERS = b"rVKRO"
 AFTER_QUALIFIERS = (" const", " volatile", " &&", " &")
+IDENTIFIER = re.compile(rb"[1-9]\d{0,3}")
 RUST_HASH = re.compile(r"::h([0-9a-f]{16})$")
 RUST_TEXT = re.compile(
     r"(?:[A-Za-z0-9_:]|\.(?!\.\.)|\$(?:C|SP|BP|RF|LT|GT|LP|RP|u20|u27|u5b|u5d|u7e)\$)*"
@@ -98,7 +99,7 @@ def _without_parameters(name: bytes, ask) -> str | None:
     """
     found = None
     nested = name.startswith(b"_ZN")  # ends with an E
-    for end in range(3, len(name) + 1):
+    for end in range(_after_identifiers(name, 3 if nested else 2), len(name) + 1):
         if nested and name[end - 1] != ord("E"):
             continue
         whole = ask(name[:end])
@@ -106,6 +107,18 @@ def _without_parameters(name: bytes, ask) -> str | None:
         if whole and name[end : end + 1] not in (b"I", b"B", b"_"):
             break
     return found
+
+
+def _after_identifiers(name: bytes, at: int) -> int:
+    """Where identifiers end that follow each other from `at`: no name ends within one."""
+    while found := IDENTIFIER.match(name, at):
+        end = found.end() + int(found[0])
+        if end > len(name):
+            break
+        at = end
+        if name[:3] != b"_ZN":
+            break
+    return max(at, 3)
 
 
 def _rust(name: str) -> str:

@@ -10,7 +10,10 @@ from tests.render.test_report import ours, without_tip
 
 EXACT = Truth(
     {
-        "cycles": {str(SAMPLES / "sort"): {0x124: 3, 0x126: 2**40}, "[kernel.kallsyms]": {2**63: 1}},
+        "cycles": {
+            str(SAMPLES / "sort"): {0x124: 3, 0x126: 2**40},
+            "[kernel.kallsyms]": {2**63: 1},
+        },
         "instructions:u": {"/bin/é": {}},
     }
 )

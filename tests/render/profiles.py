@@ -4,10 +4,11 @@ What is in a file depends on its arguments alone.
 """
 
 import random
+import struct
 import subprocess
 from pathlib import Path
 
-from rvperf.perfdata import records
+from rvperf.perfdata import records, tracing
 from rvperf.perfdata.attr import SAMPLE_TYPE, Attr, bits
 from rvperf.perfdata.features import SampleTime
 from rvperf.perfdata.records import Branch, Reading, ReadValue, SampleId, sample_encoder
@@ -86,6 +87,7 @@ class Recording:
     def run(self, pid: int, comm: str, program: Program, tid: int | None = None) -> None:
         """A process has begun to run a program."""
         tid = tid or pid
+
         def ids():
             return SampleId(pid, tid, self.tick(), 10)
 
@@ -104,9 +106,7 @@ class Recording:
 
     def fork(self, pid: int, tid: int, ppid: int, ptid: int) -> None:
         now = self.tick()
-        self.write(
-            records.Fork(pid, ppid, tid, ptid, now, sample_id=SampleId(ppid, ptid, now, 10))
-        )
+        self.write(records.Fork(pid, ppid, tid, ptid, now, sample_id=SampleId(ppid, ptid, now, 10)))
         self.programs[pid] = self.programs[ppid]
 
     def address(self, pid: int) -> int:
@@ -267,6 +267,50 @@ def _leader(path, samples, seed, directory):
     return path
 
 
+FORMAT = """name: shop
+ID: 77
+format:
+\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
+\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;
+\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;
+\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;
+
+\tfield:int price;\toffset:8;\tsize:4;\tsigned:1;
+\tfield:unsigned long number;\toffset:16;\tsize:8;\tsigned:0;
+
+print fmt: "price=%d number=%lu", REC->price, REC->number
+"""
+
+
+def _tracepoints(path, samples, seed, directory):
+    section = tracing.encode(tracing.Tracing({"town": [FORMAT]}))
+    attr = attr_of("RAW|CPU", type=2, config=77)
+    file = Recording(path, [attr], seed, known={"TRACING_DATA": section})
+    file.run(100, "sort", Program(SAMPLES / "sort"))
+    for _ in range(samples):
+        price, number = file.random.randrange(-2, 3), file.random.randrange(2)
+        raw = struct.pack("<HBBiixxxxQ", 77, 0, 0, 100, price, number) + bytes(4)
+        file.sample(100, raw=raw, period=1)
+    file.close()
+    return path
+
+
+def _memory(path, samples, seed, directory):
+    """Loads and stores with their addresses, data sources and latencies."""
+    file = Recording(path, [attr_of("ADDR|DATA_SRC|WEIGHT|PHYS_ADDR")], seed)
+    sort = Program(SAMPLES / "sort")
+    file.run(100, "sort", sort)
+    for _ in range(samples):
+        op, level = file.random.choice((2, 4)), file.random.choice((0x0A, 0x0C, 0x22, 0x82))
+        source = op | level << 5 | file.random.choice((1, 2, 4)) << 19
+        source |= file.random.choice((1, 2)) << 24 | file.random.choice((0x0A, 0x0C)) << 26
+        addr = file.random.choice((sort.functions[0][0], 0x3FFFFFF000)) + 8
+        file.sample(100, addr=addr + 64 * file.random.randrange(4), data_src=source,
+                    weight=file.random.randrange(1, 6), phys_addr=addr & 0xFFFFFF)  # fmt: skip
+    file.close()
+    return path
+
+
 KINDS = {
     "one": _one,
     "chains": lambda *a: _one(*a, extra="CALLCHAIN"),
@@ -277,4 +321,6 @@ KINDS = {
     "group": lambda *a: _several(*a, leaders=(0, 0, 0)),
     "group-chains": lambda *a: _several(*a, leaders=(0, 0, None), extra="CALLCHAIN"),
     "leader": _leader,
+    "tracepoints": _tracepoints,
+    "memory": _memory,
 }
