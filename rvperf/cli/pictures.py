@@ -58,18 +58,17 @@ def wanted(options: dict) -> list[tuple[str, str]]:
     return found
 
 
-def draw(options: dict, profile, annotate=None) -> int:
+def draw(options: dict, profile, chosen=None) -> int:
     """Write the pictures that the options ask for; the exit status.
 
-    `profile` is a rvperf.profile.samples.Profile with symbols, `annotate` as
-    rvperf.render.export.export takes it.
+    `profile` is a rvperf.profile.samples.Profile with symbols, `chosen` a mask over its samples.
     """
     from rvperf.render.export import export
     from rvperf.render.stacks import NoSuchEvent
 
     for format, path in wanted(options):
         try:
-            export(profile, options["event"], format, path, annotate)
+            export(profile, options["event"], format, path, chosen=chosen)
         except NoSuchEvent as error:
             tell(f"{error.message}\n")
             return INVALID_STATUS

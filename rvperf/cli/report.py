@@ -332,8 +332,7 @@ class Report:
             if options["header_only"]:
                 return 0
         if pictures.wanted(options):
-            self.profile()
-            return pictures.draw(options, self.profile)
+            return self.pictures()
         if options["stats"]:
             return self.stats()
         if options["tasks"] or options["mmaps"]:
@@ -342,6 +341,36 @@ class Report:
             self.read()
             return pictures.draw(options, self.profile)
         return self.truth() if options["truth"] else self.histograms()
+
+    def pictures(self) -> int:
+        """Pictures of the samples that the options leave: by time, CPU, thread and comm."""
+        self.read()
+        self.choose_times()
+        if not self.choose_samples():
+            return 0
+        return pictures.draw(self.options, self.profile, self.chosen())
+
+    def chosen(self):
+        """The samples that the view is of, as a mask."""
+        import numpy as np
+
+        from rvperf.profile import selection
+
+        view, profile = self.view, self.profile
+        mask = np.ones(len(profile), bool)
+        if view.times is not None:
+            mask &= selection.in_time(profile, view.times)
+        if view.cpus is not None:
+            mask &= np.isin(profile.cpu, view.cpus)
+        if view.comms is not None:
+            kept = [n for n, comm in enumerate(profile.comms) if comm in view.comms]
+            mask &= np.isin(profile.comm, kept)
+        for name, values in (("pid", view.pids), ("tid", view.tids)):
+            if values is not None:
+                threads = profile.threads
+                kept = [n for n, one in enumerate(threads) if getattr(one, name) in values]
+                mask &= np.isin(profile.thread, kept)
+        return mask
 
     def stats(self) -> int:
         from rvperf.render import report as page

@@ -169,7 +169,7 @@ def samples(options, fields, reader) -> int:
         chosen &= selected(profile, options, selection)
     except (FieldError, SelectionError) as error:
         tell(f"{error}\n")
-        return FAILED
+        return getattr(error, "status", FAILED)
     if cpus is not None:
         chosen &= selection.on_cpus(profile, cpus)
     style = Style(

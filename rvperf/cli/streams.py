@@ -30,7 +30,11 @@ def say(text: str) -> None:
     try:
         if sys.stdout is None:
             raise OSError(9, os.strerror(9))  # EBADF: started with it closed
-        sys.stdout.write(text)
+        try:
+            sys.stdout.write(text)
+        except UnicodeEncodeError:  # names in files may be any bytes
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.flush()
     except OSError as error:
         forget(sys.stdout)

@@ -185,7 +185,10 @@ class Reader:
                 f"WARNING: The {self.path} file's data size field is 0 which is unexpected.\n"
                 "Was the 'perf record' command properly terminated?"
             )
-            end = len(whole)
+            if self.present:
+                self._sections(whole, end)
+            else:  # its writer has not come to its end
+                end = len(whole)
         elif end > len(whole):
             self.warnings.append(f"{self.path}: truncated: {len(whole)} of {end} bytes are there")
             end = len(whole)

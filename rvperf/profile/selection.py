@@ -4,9 +4,16 @@ import numpy as np
 
 from rvperf.perfdata.attr import SAMPLE
 
+INVALID = 234
+"""perf's exit status for -EINVAL."""
+
 
 class SelectionError(Exception):
-    """An option that can't be followed. The message is perf's."""
+    """An option that can't be followed. The message and the exit status are perf's."""
+
+    def __init__(self, message: str, status: int = 255):
+        super().__init__(message)
+        self.status = status
 
 
 def numbers(text: str, what: str = "cpu") -> frozenset[int]:
@@ -71,7 +78,8 @@ def time_ranges(text: str, profile, relative: bool = False) -> list[tuple[int, i
         raise SelectionError(
             "HINT: no first/last sample time found in perf data.\n"
             "Please use latest perf binary to execute 'perf record'\n"
-            "(if '--buildid-all' is enabled, please set '--timestamp-boundary')."
+            "(if '--buildid-all' is enabled, please set '--timestamp-boundary').",
+            INVALID,
         )
     try:
         if "%" in text:
@@ -79,7 +87,7 @@ def time_ranges(text: str, profile, relative: bool = False) -> list[tuple[int, i
         else:
             ranges = intervals(text)
     except ValueError:
-        raise SelectionError("Invalid time string") from None
+        raise SelectionError("Invalid time string", INVALID) from None
     if relative:
         ranges = [(start + known.first, end + known.first) for start, end in ranges]
     return ranges

@@ -175,7 +175,7 @@ def _share(percent: str, hit: int, period: int, hits, periods, whole) -> float:
 def listing(dso: Dso, symbol, source: bool = True):
     """The rows of a symbol's code, without shares. Raises AnnotateError."""
     code = dso.symbols
-    instructions = code.disassemble(symbol.start, symbol.end)
+    instructions = code.disassemble(symbol.start, symbol.end, demangled=True)
     if not instructions:
         raise AnnotateError(code.why or f"{dso.name}: its code can't be read")
     start = instructions[0].address
@@ -187,7 +187,7 @@ def listing(dso: Dso, symbol, source: bool = True):
     yield counter.text("")
     yield counter.text(f"{start:016x} <{code.name_at(start) or symbol.name}>:")
     function = file = None
-    line = last_line = 0
+    line = last_line = block = 0
     printed: dict[str, list[int]] = {}  # by file: the last line shown, the last but skipped
     for instruction in instructions:
         address = symbol.start + instruction.address - start
@@ -200,8 +200,12 @@ def listing(dso: Dso, symbol, source: bool = True):
             if known and place.linkage != function:
                 function, last_line = place.linkage, -1
                 yield counter.text(f"{titled(function, code.demangled)}:", file, line)
-            if line > 0 and line != last_line:
-                counter.at(f"{file or '???'}:{line}")
+            if line > 0 and (line != last_line or place.discriminator != block):
+                mark = f" (discriminator {place.discriminator})" if place.discriminator else ""
+                named = f"{file or '???'}:{line}{mark}"
+                if not counter.at(named):
+                    yield counter.text(named, file, line)
+            block = place.discriminator
             if source and file and line > 0:
                 yield from _source(code, file, line, printed, counter)
             if line > 0:
@@ -244,9 +248,7 @@ def _source(code, file: str, line: int, printed: dict, counter: "Counter"):
         first = most + 1 if most < line else line
     for number, text in enumerate(code.source(file, first, line) or (), first):
         text = text.strip().expandtabs(8)
-        if FILE_LINE.match(text):
-            counter.at(text)
-        else:
+        if not counter.at(text):
             yield counter.text(text, file, number)
     state[:] = max(most, line), line
 
@@ -257,10 +259,12 @@ class Counter:
     def __init__(self):
         self.number = 0
 
-    def at(self, text: str) -> None:
+    def at(self, text: str) -> bool:
+        """Whether this is a file's whole path and a line, which perf doesn't show."""
         match = FILE_LINE.match(text)
         if match:
             self.number = int(match[1])
+        return bool(match)
 
     def text(self, text: str, file=None, line: int = 0, address: int | None = None) -> Row:
         row = Row(address, text, file, line, self.number)

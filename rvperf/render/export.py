@@ -34,19 +34,25 @@ FORMATS = {
 }
 
 
-def exported(profile: Profile, format: str, event: str | int | None = None, annotate=None) -> bytes:
+def exported(
+    profile: Profile,
+    format: str,
+    event: str | int | None = None,
+    annotate=None,
+    chosen=None,
+) -> bytes:
     """A profile in one of FORMATS.
 
     `event` is the name or the number of an event; without one it is all of them if the format takes
-    several, else the first that was sampled. `annotate` replaces what finds the code for html, see
-    `rvperf.render.page`.
-    Raises rvperf.render.stacks.NoSuchEvent.
+    several, else the first that was sampled. `chosen` is a mask over the samples; without one it is
+    all. `annotate` replaces what finds the code for html, see `rvperf.render.page`. Raises
+    rvperf.render.stacks.NoSuchEvent.
     """
-    chosen: Sequence[Event] = [choose(profile, event)]
+    events: Sequence[Event] = [choose(profile, event)]
     if FORMATS[format].several and event is None:
         sampled = [one for one in profile.events if (profile.event == one.index).any()]
-        chosen = sampled or chosen
-    stacks = [Stacks(profile, one) for one in chosen]
+        events = sampled or events
+    stacks = [Stacks(profile, one, chosen) for one in events]
     written = write(profile, format, stacks, annotate)
     return written if isinstance(written, bytes) else written.encode()
 
@@ -86,13 +92,18 @@ def write(profile: Profile, format: str, stacks: list[Stacks], annotate) -> str 
 
 
 def export(
-    profile: Profile, event: str | int | None, format: str, path: str, annotate=None
+    profile: Profile,
+    event: str | int | None,
+    format: str,
+    path: str,
+    annotate=None,
+    chosen=None,
 ) -> None:
     """Write a profile in a format to a file; "-" is the standard output.
 
     The file appears when it is whole. Raises NoSuchEvent, and OSError for the file.
     """
-    data = exported(profile, format, event, annotate)
+    data = exported(profile, format, event, annotate, chosen)
     if path == "-":
         view = memoryview(data)
         while view:

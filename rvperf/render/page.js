@@ -614,7 +614,7 @@
         if (share) {
           row.classList.add("hot");
           const shade = Math.min(0.75, 0.06 + share / 40);
-          row.style.background = `rgb(from rgb(${warm()}) r g b / ${shade})`;
+          row.style.background = `rgb(${warm().trim()} / ${shade})`;
         }
         body.append(row);
       }

@@ -1,5 +1,6 @@
-"""`perf script -D`: every record as bytes and as numbers, and each sample as perf script shows it."""
+"""`perf script -D`: every record as bytes and as numbers, and samples as perf script shows them."""
 
+import struct
 from collections.abc import Iterator
 
 from rvperf.perfdata import records
@@ -15,6 +16,7 @@ SHOWN = tuple(bytes((code,)).decode("latin-1") if 32 <= code < 127 else "." for 
 ABIS = ("none", "32-bit", "64-bit")
 SILENT = {records.FinishedRound.type, records.TracingData.type, records.Auxtrace.type}
 """perf's own records of which only the name is printed."""
+THREAD = struct.Struct("<Q8s")
 GUEST_MODES = (records.GUEST_KERNEL, records.GUEST_USER)
 
 
@@ -113,9 +115,54 @@ def body(record, kind: int) -> str:
         return f": id:0: lost samples :{record.lost}\n"
     if kind == records.IdIndex.type:
         return id_index(record)
+    if kind == records.ThreadMap.type:
+        tids = [str(tid) for tid, _ in THREAD.iter_unpack(record.entries[: 16 * record.nr])]
+        return f" nr: {len(tids)} thread{'s' if len(tids) > 1 else ''}: {', '.join(tids)}\n"
+    if kind == records.TimeConv.type:
+        return time_conversion(record)
+    if kind == records.CpuMap.type:
+        return f": {cpus(record.data)}\n"
     if kind in record_text.TEXTS:
         return record_text.body(record)
     return ": unhandled!\n"
+
+
+def time_conversion(record) -> str:
+    """How the kernel makes times of cycles; later kernels say more of it."""
+    out = [
+        f"\n... Time Shift      {record.time_shift}\n"
+        f"... Time Muliplier  {record.time_mult}\n"
+        f"... Time Zero       {record.time_zero}\n"
+    ]
+    if len(record.rest) >= 18:
+        cycles, mask, zero, short = struct.unpack_from("<QQ??", record.rest)
+        out.append(
+            f"... Time Cycles     {cycles}\n... Time Mask       {record_text.alternate(mask)}\n"
+            f"... Cap Time Zero   {zero:d}\n... Cap Time Short  {short:d}\n"
+        )
+    return "".join([*out, ": unhandled!\n"])
+
+
+def cpus(data: bytes) -> str:
+    """The CPUs of a CPU_MAP record (perf_record_cpu_map_data) as ranges."""
+    kind, count = struct.unpack_from("<HH", data.ljust(8, b"\0"))
+    if kind == 0:
+        numbers = struct.unpack_from(f"<{min(count, len(data) // 2 - 2)}H", data, 4)
+    elif kind == 2:
+        _, first, last = struct.unpack_from("<HHH", data.ljust(8, b"\0"), 2)
+        numbers = range(first, min(last, first + 4096) + 1)
+    else:
+        wide = int.from_bytes(data[4:6], "little") == 8
+        size, at = (8, 8) if wide else (4, 6)
+        mask = int.from_bytes(data[at : at + size * count], "little")
+        numbers = [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
+    shown, run = [], []
+    for number in [*numbers, None]:
+        if run and number != run[-1] + 1:
+            shown.append(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]))
+            run = []
+        run.append(number)
+    return ",".join(shown)
 
 
 def id_index(record) -> str:

@@ -6,6 +6,7 @@ a record only if a field needs more than those; names and lines are found once p
 """
 
 from collections.abc import Iterator
+from time import localtime, strftime
 
 import numpy as np
 
@@ -207,6 +208,9 @@ class Script:
             parts.append(lambda i: form.format(cpus[i] if known else -1))
         if "misc" in shown:
             parts.append(lambda i: misc(modes[i]))
+        if "tod" in shown:
+            data = self.profile.reader.features.get("CLOCK_DATA")
+            parts.append(lambda i: time_of_day(data, times[i], style.ns))
         if "time" in shown:
             clock, known = self._clock, bool(kind & SAMPLE.TIME)
             parts.append(lambda i: clock(times[i] if known else 2**64 - 1))
@@ -740,6 +744,16 @@ def misc(value: int, kind: int = records.SAMPLE_RECORD) -> str:
         if value & records.MISC_SWITCH_OUT:
             shown += "Sp" if value & records.MISC_SWITCH_OUT_PREEMPT else "S"
     return shown + " " * max(1, 6 - len(shown))
+
+
+def time_of_day(data, time: int, ns: bool) -> str:
+    """The field tod: the wall clock's time, from the CLOCK_DATA of the file."""
+    if data is None:
+        return "disabled "
+    wall = (data.wall + time - data.clock) % 2**64
+    seconds, rest = divmod(wall, 10**9)
+    date = strftime("%Y-%m-%d %H:%M:%S", localtime(min(seconds, 2**40)))
+    return f"{date}.{rest:09d} " if ns else f"{date}.{rest // 1000:06d} "
 
 
 def branch_flags(branch) -> str:

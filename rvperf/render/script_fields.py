@@ -163,6 +163,12 @@ class Fields:
                     )
             elif output.fields:
                 self._check_event(output, first, reader)
+        dated = any("tod" in self[event.attr] for event in events)
+        if dated and "CLOCK_DATA" not in reader.features:
+            raise FieldError(
+                "Can't provide 'tod' time, missing clock data. "
+                "Please record with -k/--clockid option."
+            )
         chained = any(event.attr.sample_type & SAMPLE.CALLCHAIN for event in reader.events)
         callchains = callchains and chained
         traced = self.outputs[2]

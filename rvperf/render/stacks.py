@@ -103,7 +103,7 @@ def choose(profile: Profile, wanted: str | int | None = None) -> Event:
 
 
 class Stacks:
-    """The samples of `event`, resolved.
+    """The samples of `event`, resolved; with `chosen`, a mask over all samples, only those.
 
     `functions` and `locations` are tables; `stacks` are tuples of locations, outermost first.
     Columns over the samples, in the order in which perf processes them: `stack` (index into
@@ -111,14 +111,15 @@ class Stacks:
     the index in the profile. `chained` says whether the event has callchains at all.
     """
 
-    def __init__(self, profile: Profile, event: Event, inlines: bool = True):
+    def __init__(self, profile: Profile, event: Event, chosen=None, inlines: bool = True):
         self.profile, self.event = profile, event
         self.functions: list[Function] = []
         self.locations: list[Location] = []
         self.stacks: list[tuple[int, ...]] = []
         self._functions: dict[tuple, int] = {}
         self._inlines = inlines
-        self.sample = np.flatnonzero(profile.event == event.index)
+        mine = profile.event == event.index
+        self.sample = np.flatnonzero(mine if chosen is None else mine & chosen)
         # What a damaged file says may be anything, but sums have to fit.
         most = np.uint64(LARGEST // max(1, len(self.sample)))
         self.period = np.minimum(profile.period[self.sample], most).astype(np.int64)

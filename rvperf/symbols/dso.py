@@ -283,14 +283,18 @@ class Dso:
         debug = self._files[0]
         return Cfi(self.elf, debug if debug is not self.elf else None)
 
-    def disassemble(self, start: int, end: int) -> list[Instruction]:
-        """The code from `start` to `end`, as objdump prints it; the lines have its addresses."""
+    def disassemble(self, start: int, end: int, demangled: bool = False) -> list[Instruction]:
+        """The code from `start` to `end`, as objdump prints it; the lines have its addresses.
+
+        `demangled` is objdump's -C.
+        """
         from rvperf.symbols.disassembly import disassemble
 
         code = self.code(start, min(end - start, LARGEST_CODE))
         if not code:
             return []
-        name = self.name_at if self.names else None
+        name = self.name_at if demangled else self.names.at
+        name = name if self.names else None
         return list(disassemble(code, self.virtual_address(start), name, self.names.gp))
 
     @functools.cached_property
@@ -357,7 +361,7 @@ class Dso:
             try:
                 if os.path.isfile(path) and os.path.getsize(path) <= LARGEST_SOURCE:
                     with open(path, encoding="utf-8", errors="replace") as source:
-                        return source.read().split("\n")
+                        return source.read().removesuffix("\n").split("\n")
             except (OSError, ValueError):
                 continue
         return None

@@ -567,8 +567,8 @@ class LineTable:
     def _execute(self, data, at, end, shortest, base, width, opcode_base, operands) -> None:
         # DWARF 5 says that it is 1 in any version; bfd, and so addr2line and perf, begin with 0.
         begin = 0 if self.version >= 5 else 1
-        address, file, line = 0, begin, 1
-        rows: list[tuple[int, int, int]] = []
+        address, file, line, block = 0, begin, 1, 0
+        rows: list[tuple[int, int, int, int]] = []
         total = 0
         advance = (255 - opcode_base) // width * shortest if width else 0
         while at < end and total < MOST:
@@ -578,25 +578,29 @@ class LineTable:
                 opcode -= opcode_base
                 address += opcode // width * shortest
                 line += base + opcode % width
-                rows.append((address, file, line))
+                rows.append((address, file, line, block))
+                block = 0
                 total += 1
             elif opcode == 0:
                 size, at = uleb(data, at)
                 following = at + size
                 kind = data[at] if size else 0
                 if kind == 1:
-                    rows.append((address, 0, -1))
+                    rows.append((address, 0, -1, 0))
                     self._sequences.append(rows)
-                    rows, address, file, line = [], 0, begin, 1
+                    rows, address, file, line, block = [], 0, begin, 1, 0
                 elif kind == 2:
                     address = number(data, at + 1, min(size - 1, 8))
                 elif kind == 3:
                     name = string(data, at + 1)
                     directory, _ = uleb(data, at + 2 + len(name))
                     self.files.append((name, directory))
+                elif kind == 4:
+                    block, _ = uleb(data, at + 1)
                 at = following
             elif opcode == 1:
-                rows.append((address, file, line))
+                rows.append((address, file, line, block))
+                block = 0
                 total += 1
             elif opcode == 2:
                 step, at = uleb(data, at)
@@ -624,25 +628,27 @@ class LineTable:
             if rows[0][0] < rows[-1][0]:
                 ordered.append(rows)
         ordered.sort(key=lambda rows: (rows[0][0], -rows[-1][0]))
-        addresses, files, lines, last = [], [], [], 0
+        addresses, files, lines, blocks, last = [], [], [], [], 0
         for rows in ordered:
             first, end = rows[0][0], rows[-1][0]
             if addresses and end <= last:
                 continue
-            for n, (address, file, line) in enumerate(rows):
+            for n, (address, file, line, block) in enumerate(rows):
                 if addresses and address < last and first < last:
                     # Begins in the sequence before: what lies in it is that one's.
                     if n + 1 == len(rows) or rows[n + 1][0] <= last:
                         continue
                     address = last
                 if addresses and addresses[-1] == address:
-                    files[-1], lines[-1] = file, line
+                    files[-1], lines[-1], blocks[-1] = file, line, block
                 else:
                     addresses.append(address)
                     files.append(file)
                     lines.append(line)
+                    blocks.append(block)
             last = end
         self.addresses, self._row_files, self._row_lines = addresses, files, lines
+        self._row_blocks = blocks
 
     @property
     def extent(self) -> list[tuple[int, int]]:
@@ -650,12 +656,13 @@ class LineTable:
         found = [(min(rows)[0], max(rows)[0]) for rows in self._sequences if rows]
         return [(low, high) for low, high in found if low < high]
 
-    def find(self, address: int) -> tuple[str | None, int] | None:
-        """File and line; None where the table has nothing."""
+    def find(self, address: int) -> tuple[str | None, int, int] | None:
+        """File, line and discriminator; None where the table has nothing."""
         at = bisect_right(self.addresses, address) - 1
         if at < 0 or self._row_lines[at] < 0:
             return None
-        return self.file(self._row_files[at]), self._row_lines[at] & 0xFFFFFFFF
+        line = self._row_lines[at] & 0xFFFFFFFF
+        return self.file(self._row_files[at]), line, self._row_blocks[at]
 
     def file(self, index: int) -> str:
         """The whole name of a file, as bfd's concat_filename puts it together."""

@@ -19,13 +19,15 @@ STV_HIDDEN = 2
 class Line(NamedTuple):
     """A place in the source: function (demangled), file, line; None and 0 for what is unknown.
 
-    `linkage` is the function's name as it is in the file.
+    `linkage` is the function's name as it is in the file, `discriminator` tells blocks of code of
+    one line apart.
     """
 
     function: str | None
     file: str | None
     line: int
     linkage: bytes | None = None
+    discriminator: int = 0
 
 
 class Nearest:
@@ -164,17 +166,18 @@ class Lines:
             function = owner[at] if at >= 0 else -1
             if row is None and function < 0:
                 continue
-            file, line = row or (None, 0)
+            file, line, block = row or (None, 0, 0)
             if function < 0:
                 symbol = self._nearest.at(address)
                 if symbol is None:
-                    return [Line(None, file, line)]
-                return [Line(demangle(symbol[0]), file, line, symbol[0])]
+                    return [Line(None, file, line, None, block)]
+                return [Line(demangle(symbol[0]), file, line, symbol[0], block)]
             chain = []
             while True:
                 here = functions[function]
                 name = demangle(here.name) if here.name else None
-                chain.append(Line(name, file, line, here.name))
+                chain.append(Line(name, file, line, here.name, block))
+                block = 0
                 if not here.inlined or here.caller < 0:
                     return chain
                 file, line = table.file(here.call_file), here.call_line

@@ -82,3 +82,21 @@ def test_report_tells_wrong_options():
     done = rvperf("report", "-i", files.REAL / "rec-lua-u.data", "--format", "svg")
     assert done.returncode == 129
     assert done.stderr.startswith(b" Error: there is no format `svg', only folded,")
+
+
+@pytest.mark.parametrize(
+    "words, total",
+    [
+        ("", 9000),
+        ("--comms helper", 2000),
+        ("--tid 10", 7000),
+        ("-C 1", 3000),
+        ("--time 0.001000,0.001003", 4000),
+    ],
+)
+def test_what_report_leaves_out_is_not_drawn(tmp_path, words, total):
+    samples = ["prog main"] * 4 + ["helper/11/1 run"] * 2 + ["prog main"] * 2 + ["prog/10/1 main"]
+    profile(tmp_path / "a", samples)
+    words = ["report", "-i", tmp_path / "a", "--format", "folded", *words.split()]
+    found = rvperf(*words).stdout.decode().splitlines()
+    assert sum(int(line.rpartition(" ")[2]) for line in found) == total

@@ -16,8 +16,8 @@ from rvperf.render.folded import folded
 from tests.oracles.perf import absent
 from tests.perfdata import files
 from tests.perfdata.mutants import damaged, originals
-from tests.render.told import profile, stacks
 from tests.render.speedscope import schema
+from tests.render.told import profile, stacks
 
 SAMPLES = (
     "prog main;work>hash", "prog main;work>hash", "prog main;read;k:entry;k:sys_read",

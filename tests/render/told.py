@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 from rvperf.perfdata import records
+from rvperf.perfdata.features import NrCpus
 from rvperf.perfdata.reader import Reader
 from rvperf.perfdata.records import SampleId, sample_encoder
 from rvperf.perfdata.writer import EventSpec, Writer
@@ -78,7 +79,7 @@ def profile(path, samples, events=("cycles",), chained=True, period=PERIOD, comm
         for n, (attr, name) in enumerate(zip(attrs, events, strict=True), 1)
     ]
     encode = sample_encoder(attrs[0])
-    known = files.KNOWN | {"CMDLINE": list(command)}
+    known = files.KNOWN | {"CMDLINE": list(command), "NRCPUS": NrCpus(2, 2)}
     with Writer(path, specs, known) as file:
         for record in start():
             file.write(record.encode(attrs[0]))

@@ -299,16 +299,19 @@ class PerfEvents:
         for _, one, period in pending:
             self._user_sample(one, period, registers)
 
-    def _overflowed(self, one: Open, count: int) -> int:
-        """Begin the next period; gives the one that has ended (PERF_SAMPLE_PERIOD)."""
+    def _overflowed(self, one: Open, count: int, later: int = 0) -> int:
+        """Begin the next period, `later` cycles from now; gives the one that has ended
+        (PERF_SAMPLE_PERIOD)."""
         ended = one.last_period
         one.target += one.period
         one.last_period = one.period
         if one.adjusts:
-            now = self.hart.cycles
+            now = self.hart.cycles + later
             delta, one.stamp = now - one.stamp, now
             if 0 < delta < 2 * TICK_NS:
-                self._adjust(one, delta, one.last_period, count)
+                # Linux takes the period that begins for the one that has ended: near enough where
+                # interrupts take time, but here they don't, and it would be far off at the start.
+                self._adjust(one, delta, ended, count)
         return ended
 
     def _adjust(self, one: Open, nsec: int, count: int, value: int) -> None:
@@ -349,13 +352,13 @@ class PerfEvents:
                 while one.target <= start + total:
                     place = (one.target - start - 1) * instructions // total
                     at = (one.target - start) * cycles // total
-                    period = self._overflowed(one, one.target)
+                    period = self._overflowed(one, one.target, at)
                     self._kernel_sample(one, period, cost, place, at)
         for one in self.clocks:
             start = self.value(one)
             while one.target <= start + cycles:
                 at = one.target - start
-                period = self._overflowed(one, one.target)
+                period = self._overflowed(one, one.target, at)
                 if one.kernel:
                     self._kernel_sample(one, period, cost, (at - 1) * instructions // cycles, at)
 
