@@ -89,9 +89,10 @@ class Recording:
         cpus = records.struct.pack("<HHH", 0, 1, 0)
         write(records.CpuMap(cpus + bytes(2)).encode())
 
-    def _side(self, record, task=None) -> bytes:
-        """A side-band record of the task's, now; of nobody's and at no time without one."""
-        spec = self.tracking
+    def _side(self, record, task=None, spec=None) -> bytes:
+        """A side-band record of the task's, now; of nobody's and at no time without one. `spec` is
+        the event that it belongs to, if it isn't the one that tracks."""
+        spec = spec or self.tracking
         number = spec.ids[0]
         if task is None:
             record.sample_id = records.SampleId(0, 0, 0, 0, 0, 0)
@@ -185,7 +186,7 @@ class Recording:
         )
         values = (count, *(value for bit, value in shown if spec.attr.read_format & bit))
         record = records.Read(task.process.pid, task.tid, values)
-        self._write(self._side(record, task))
+        self._write(self._side(record, task, spec))
 
     def switch(self, task, out: bool) -> None:
         record = records.Switch(misc=records.MISC_SWITCH_OUT if out else 0)

@@ -11,9 +11,8 @@ from rvperf.results import Count, Exit, StatResult
 
 
 @dataclass(frozen=True)
-class StatRequest:
+class Workload:
     argv: tuple
-    events: tuple
     sysroot: str | None
     allow_write: tuple
     env: dict
@@ -21,6 +20,12 @@ class StatRequest:
     timeout_ns: int | None
     verbose: int
     descriptors: tuple
+
+
+@dataclass(frozen=True)
+class StatRequest:
+    workload: Workload
+    events: tuple
 
 
 class SessionError(Exception):
@@ -48,7 +53,7 @@ class FakeSession:
             Count(e.name, e.symbol, value, True, 10**6, 10**6, e.unit, e.scale)
             for e in request.events
         )
-        return StatResult(request.argv, counts, 2 * 10**6, 10**6, 0, exit_)
+        return StatResult(request.workload.argv, counts, 2 * 10**6, 10**6, 0, exit_)
 
 
 @pytest.fixture
@@ -56,7 +61,8 @@ def session(monkeypatch):
     """The fake, in the place of rvperf.session."""
     fake = FakeSession()
     module = ModuleType("rvperf.session")
-    module.stat, module.StatRequest, module.SessionError = fake.stat, StatRequest, SessionError
+    module.stat, module.SessionError = fake.stat, SessionError
+    module.StatRequest, module.Workload = StatRequest, Workload
     monkeypatch.setitem(sys.modules, "rvperf.session", module)
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.delenv("RVPERF_SYSROOT", raising=False)

@@ -17,7 +17,7 @@ def test_the_default_events(rvperf, session):
     run = rvperf("stat", "./program", "-e", "its own")
     (request,) = session.requests
     assert (run.status, run.out) == (0, "")
-    assert request.argv == ("./program", "-e", "its own")
+    assert request.workload.argv == ("./program", "-e", "its own")
     assert " ".join(event.name for event in request.events) == (
         "task-clock context-switches cpu-migrations page-faults "
         "cycles instructions branches branch-misses"
@@ -28,9 +28,13 @@ def test_the_default_events(rvperf, session):
 def test_what_the_session_is_asked_by_default(rvperf, session):
     rvperf("stat", "./program")
     (request,) = session.requests
-    assert (request.sysroot, request.allow_write, request.engine) == (None, (), "native")
-    assert (request.timeout_ns, request.verbose) == (None, 0)
-    assert request.env == dict(os.environ)
+    assert (request.workload.sysroot, request.workload.allow_write, request.workload.engine) == (
+        None,
+        (),
+        "native",
+    )
+    assert (request.workload.timeout_ns, request.workload.verbose) == (None, 0)
+    assert request.workload.env == dict(os.environ)
 
 
 def test_what_the_session_can_be_asked(rvperf, session, monkeypatch):
@@ -38,10 +42,14 @@ def test_what_the_session_can_be_asked(rvperf, session, monkeypatch):
     rvperf("stat", "./program")
     more = ["--allow-write", "/a", "--allow-write=/b", "--engine", "reference", "-vv"]
     rvperf("stat", "--sysroot", "/root", "--timeout", "50", *more, "--", "./program")
-    assert session.requests[0].sysroot == "/elsewhere"
+    assert session.requests[0].workload.sysroot == "/elsewhere"
     request = session.requests[1]
-    assert (request.sysroot, request.allow_write) == ("/root", ("/a", "/b"))
-    assert (request.engine, request.timeout_ns, request.verbose) == ("reference", 50_000_000, 2)
+    assert (request.workload.sysroot, request.workload.allow_write) == ("/root", ("/a", "/b"))
+    assert (request.workload.engine, request.workload.timeout_ns, request.workload.verbose) == (
+        "reference",
+        50_000_000,
+        2,
+    )
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ class MadeUp:
             name=self.names[index].split(">")[0], start=start, end=start + SLOT, index=index
         )
 
-    def disassemble(self, start, end):
+    def disassemble(self, start, end, demangled=False):
         return []
 
     why = "there is no code"
