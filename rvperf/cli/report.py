@@ -120,8 +120,10 @@ def run(words: list[str]) -> int:
 
 
 def report(options: dict) -> int:
+    from rvperf.cli.memory import keep_freed
     from rvperf.perfdata.reader import PerfDataError, Reader
 
+    keep_freed()
     view = view_of(options)
     path = options["input"] or default_input()
     if not options["force"]:
