@@ -11,6 +11,7 @@ from isa.record import Record
 from isa.spec import Insn, Table
 from rvperf.engine import layout
 from rvperf.engine.layout import (
+    ENGINE,
     ENTRY,
     ENTRY_1,
     ENTRY_2,
@@ -26,7 +27,7 @@ from rvperf.engine.lower import (
     function_text,
     needs_floats,
 )
-from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
+from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit, in_state, typed
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART, SINK
 from rvperf.machine.timing import PREDICTOR_MASK, cycles_of, predict
@@ -39,6 +40,7 @@ SLOTS |= {"fs2": ENTRY_2, "rs3": ENTRY_3, "fs3": ENTRY_3}
 IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5")
 # Handlers before those of instructions, in the table's order.
 SPECIAL = ("undecoded", "reader", "call", "enter_region", "crossing", "resync", "resume")
+MOST_STEPS = 64  # that `refill` looks further each way
 ATOMIC = ("amo", "load-reserved", "store-conditional")
 # Bits of a page table entry that an access needs besides V and A. W without R is reserved.
 PTE_R, PTE_W = 1 << 1, 1 << 2
@@ -387,10 +389,79 @@ def missed(name: str, access: int, needed: int, unmapped: int) -> Interpreted:
     keeps = kept == (va & ~0xFFF)
     code.store(code.address(slot, other), keeps.apply("select", keeps, kept, layout.NO_TAG))
     code.store(code.address(slot, layout.TLB_ADDEND), host - (va & ~0xFFF))
+    # Extents as well; where the page stays the same, this only makes them shorter.
+    code.store(code.address(m.field("extents"), offset.shr(2)), 0)
     code.store(code.address(slot, access), va & ~0xFFF)
     function = code.value("load ptr, ptr %entry, align 8")
     m.tail(function)
     return m
+
+
+def refill(name: str, access: int, extent: int) -> str:
+    """`void refill()`: open a window for the bytes that are wanted from `miss` on.
+
+    The window is as much as is known of the extent around, looking a bit further each time. What
+    is wanted becomes 0; it stays what it was if not all of the bytes lie in one extent. Called by
+    regions where they are not in the window, all registers preserved.
+    """
+    m = Interpreted(name)
+    code = m.code
+    code.put(f"%state = load ptr, {in_state(ENGINE['self'])}, align 8")
+    for local in ("first", "last", "steps"):
+        code.put(f"%{local} = alloca i64, align 8")
+
+    def entry_of(page: Ssa, addend=None) -> tuple[str, str, SsaBit]:
+        """The page's TLB entry and extent, and whether it is mapped (with this addend)."""
+        index = page.shr(12) & (layout.TLB_ENTRIES - 1)
+        entry = code.address(m.field("tlb"), index * layout.TLB_ENTRY)
+        mapped = code.load(code.address(entry, access)) == page
+        if addend is not None:
+            mapped = mapped & (code.load(code.address(entry, layout.TLB_ADDEND)) == addend)
+        return entry, code.address(m.field("extents"), index * layout.EXTENT + extent), mapped
+
+    va, wanted = m.read_field("miss"), m.read_field("wanted")
+    page = va & ~0xFFF
+    entry, known, mapped = entry_of(page)
+    found, lost = code.fresh("found"), code.fresh("lost")
+    code.branch(mapped, found, lost, LIKELY)
+    code.start(lost)
+    code.put("ret void")
+    code.start(found)
+    addend = code.load(code.address(entry, layout.TLB_ADDEND))
+    code.store("%first", page - code.load(known, 16).shl(12))
+    code.store("%last", page + code.load(code.address(known, 2), 16).shl(12))
+    for end, way in (("%first", -1), ("%last", 1)):
+        look, longer, done = code.fresh("look"), code.fresh("longer"), code.fresh("done")
+        more = code.fresh("more")
+        code.store("%steps", MOST_STEPS)
+        code.goto(look)
+        code.start(look)
+        left = code.load("%steps") - 1
+        code.store("%steps", left)
+        code.branch(left == 0, done, more, UNLIKELY)
+        code.start(more)
+        next_page = code.load(end) + way * 4096
+        _, beyond, mapped = entry_of(next_page, addend)
+        code.branch(mapped, longer, done)
+        code.start(longer)
+        further = code.load(code.address(beyond, 1 + way), 16).shl(12)
+        code.store(end, next_page + (further if way > 0 else 0 - further))
+        code.goto(look)
+        code.start(done)
+    first, last = code.load("%first"), code.load("%last")
+    for at, pages in ((0, (page - first).shr(12)), (2, (last - page).shr(12))):
+        most = Ssa(code, 0xFFFF).ult(pages)
+        code.store(code.address(known, at), most.apply("select", most, 0xFFFF, pages), 16)
+    size = last - first + 4096
+    window = code.address(m.field("windows"), wanted & 0xFFFFFFFF)
+    code.store(code.address(window, layout.WINDOW_LOW), first)
+    code.store(code.address(window, layout.WINDOW_ROOM), size - 7)
+    code.store(code.address(window, layout.WINDOW_NEAR), size - (layout.NEAR - 1))
+    code.store(code.address(window, layout.WINDOW_ADDEND), addend)
+    outside = size.ult(va - first + wanted.shr(32))
+    code.store(m.field("wanted"), outside.apply("select", outside, wanted, 0))
+    code.put("ret void")
+    return function_text(code, f"hidden preserve_allcc void @{name}()")
 
 
 def resync(name: str, in_region: bool) -> Interpreted:
@@ -464,7 +535,7 @@ def enter_region(name: str) -> Interpreted:
 def jump_cache(m: Native, pc, hit: str, miss: str) -> str:
     """Look pc up in the jump cache: goes to `hit` with the function returned, or to `miss`."""
     code = m.code
-    cache = code.value(f"load ptr, ptr {m.field('jumps')}, align 8")
+    cache = code.value(f"load ptr, {typed(m.field('jumps'))}, align 8")
     slot = code.address(cache, pc.shl(3) & ((layout.JUMP_ENTRIES - 1) * layout.JUMP_ENTRY))
     function = code.value(f"load ptr, ptr {code.address(slot, 8)}, align 8")
     code.branch(code.load(slot) == pc, hit, miss, LIKELY)
@@ -633,6 +704,11 @@ def run_function() -> Interpreted:
     """`i64 run(state)`: what Python calls. Makes the host's floating-point unit the guest's."""
     m = Interpreted("run")
     code = m.code
+    # Regions reach the state by GS, which nothing else uses: arch_prctl(ARCH_SET_GS, state).
+    code.put(
+        'call i64 asm sideeffect "syscall", "={rax},{rax},{rdi},{rsi},~{rcx},~{r11},~{memory}"'
+        "(i64 158, i64 4097, ptr %state)"
+    )
     m.set_host_control(m.host_control_for(m.read_field("frm") & 3))
     pc, budget = m.read_field("pc"), m.read_field("budget")
     result = code.value(
@@ -665,7 +741,12 @@ def module(table: Table) -> str:
     functions += [instruction(handler) for handler in listed if handler.insn]
     run = run_function()
     declared = set(run.code.declared)
-    text = [decoder(table), function_text(run.code, "i64 @run(ptr %state)")]
+    text = [
+        decoder(table),
+        function_text(run.code, "i64 @run(ptr %state)"),
+        refill("refill_load", layout.TLB_LOAD, layout.EXTENT_LOAD),
+        refill("refill_store", layout.TLB_STORE, layout.EXTENT_STORE),
+    ]
     for m in functions:
         declared.update(m.code.declared)
         text.append(m.text())

@@ -76,6 +76,9 @@ class Native:
         words["handlers"][0] = self.handlers.address
         words["resync"][0] = self.functions["resync"]
         words["resume"][0] = self.functions["resume"]
+        words["self"][0] = self._state
+        for name in ("refill_load", "refill_store"):
+            words[name][0] = self.functions[name]
         self.jumps = words["jumps"]
         self._no_jumps = Block(layout.JUMP_ENTRIES * layout.JUMP_ENTRY)
         self.jumps[0] = self._no_jumps.address
@@ -143,6 +146,12 @@ class Native:
     def forget_data_translations(self) -> None:
         """Empty the TLB of loads and stores."""
         ctypes.memset(self._state + ENGINE["tlb"], 0xFF, layout.TLB_ENTRIES * layout.TLB_ENTRY)
+        self._forget_windows()
+
+    def _forget_windows(self) -> None:
+        """Forget which translations lie side by side."""
+        ctypes.memset(self._state + ENGINE["extents"], 0, layout.TLB_ENTRIES * layout.EXTENT)
+        ctypes.memset(self._state + ENGINE["windows"], 0, layout.WINDOWS * layout.WINDOW)
 
     def _fenced(self, va: int | None, asid: int | None) -> None:
         if va is None:
@@ -152,6 +161,7 @@ class Native:
             fetch = ENGINE["fetch"] + (va >> 12) % layout.FETCH_ENTRIES * layout.FETCH_ENTRY
             for at in (tlb, tlb + 8, fetch):
                 self.hart.state.words(at)[0] = layout.NO_TAG
+            self._forget_windows()
         if self.regions:
             self.regions.unmapped(va)
 

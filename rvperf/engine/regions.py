@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 
 from isa.ext import RV64GC
 from isa.spec import Decoded
+from rvperf.engine import layout
 from rvperf.engine.interpreter import CONVENTION, IMMEDIATES, PARAMETERS, jump_cache
+from rvperf.engine.layout import ENGINE
 from rvperf.engine.lower import ATTRIBUTES, Native, function_text, is_native, needs_floats
-from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
+from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit, in_state, typed
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART
 from rvperf.machine.timing import cycles_of, predict, predictor_index
@@ -27,7 +29,8 @@ from rvperf.machine.timing import cycles_of, predict, predictor_index
 MOST_INSTRUCTIONS = 300  # of a region; compiling takes more than twice as long for twice as many
 FILLED_UP = 100  # regions smaller than this are filled up with other hot addresses
 LINKS = (1, 5)  # registers that calls leave the return address in (unprivileged manual 2.5.1)
-NO_PAGE = 0x800  # no address cut to its page and alignment looks so
+GROUP_BYTES = 256  # accesses through one register that lie this close are checked together
+ACCESS_BYTES = {"b": 1, "h": 2, "w": 4, "d": 8}
 
 
 @dataclass
@@ -57,7 +60,6 @@ class BasicBlock:
     next: list[int] = field(default_factory=list)
     loop: int = 0  # which loop it is in, 0 for none
     dirty: set[str] = field(default_factory=set)  # registers the state may lack on arrival
-    pages: set[str] = field(default_factory=set)  # page memos that may be set on arrival
     needed: set[str] = field(default_factory=set)  # registers that must have values on arrival
 
     def writes(self) -> set[str]:
@@ -68,10 +70,6 @@ class BasicBlock:
         """The registers that the state may lack when the block is left."""
         return self.dirty | self.writes() if self.loop else set()
 
-    def accesses(self) -> set[str]:
-        """The page memos that the block's memory accesses may set."""
-        return {name for step in self.steps if (name := memo(step.decoded))}
-
 
 def written(decoded: Decoded) -> str | None:
     """The register that an instruction writes, as `x5` or `f5`."""
@@ -81,13 +79,75 @@ def written(decoded: Decoded) -> str | None:
     return f"{'x' if target == 'rd' else 'f'}{decoded.operands[target]}"
 
 
-def memo(decoded: Decoded) -> str | None:
-    """What an access remembers its page under: the register that its address is based on, and
-    whether it loads or stores. None for what accesses no memory, or does so atomically."""
-    kind = decoded.insn.kind.removeprefix("fp-")
-    if kind not in ("load", "store"):
-        return None
-    return f"{kind}{decoded.operands['rs1']}"
+@dataclass
+class Group:
+    """Accesses that lie close together: through registers whose values differ by constants known
+    here. What they access, relative to the first such value, is [`first`, `end`)."""
+
+    first: int
+    end: int
+    stores: bool
+    window: int  # where in the state the window is that they use
+    checked: bool = False  # whether the code so far has made sure that all lies in the window
+    addend: Ssa | None = None  # what to add to their addresses, in the block in hand
+
+
+class Accesses:
+    """Which group each access of a block belongs to.
+
+    Each register's value is a constant behind a value that is `original`: a register's when the
+    block is entered, or what some instruction of it computes.
+    """
+
+    def __init__(self, block: BasicBlock, windows: Windows):
+        self.at: dict[
+            int, tuple[Group, int]
+        ] = {}  # by index of the step; where in it the access is
+        values: dict[int, tuple[object, int]] = {}
+        groups: dict[object, list[Group]] = {}
+        for index, step in enumerate(block.steps):
+            decoded = step.decoded
+            insn, operands = decoded.insn, decoded.operands
+            kind = insn.kind.removeprefix("fp-")
+            if kind in ("load", "store"):
+                rs1 = operands["rs1"]
+                original, offset = values.get(rs1, (rs1, 0))
+                offset += operands["imm"]
+                end = offset + ACCESS_BYTES[insn.name.removeprefix("f")[1]]
+                for group in groups.setdefault(original, []):
+                    first, last = min(group.first, offset), max(group.end, end)
+                    if last - first <= GROUP_BYTES:
+                        group.first, group.end = first, last
+                        group.stores |= kind == "store"
+                        break
+                else:
+                    group = Group(offset, end, kind == "store", windows.new(step.pc))
+                    groups[original].append(group)
+                self.at[index] = group, offset
+            if (to := written(decoded)) and to[0] == "x":
+                value = (step.pc, 0)
+                if insn.name == "addi":
+                    rs1 = operands["rs1"]
+                    original, offset = values.get(rs1, (rs1, 0))
+                    value = original, offset + operands["imm"]
+                elif insn.name == "add" and not operands["rs1"]:
+                    value = values.get(operands["rs2"], (operands["rs2"], 0))
+                values[int(to[1:])] = value
+
+
+class Windows:
+    """The windows that a region uses: whichever, as long as they are not the same."""
+
+    def __init__(self):
+        self.taken: set[int] = set()
+
+    def new(self, pc: int) -> int:
+        """The offset in the state's windows of one for the access at pc."""
+        number = pc >> 1
+        while (found := number % layout.WINDOWS) in self.taken:
+            number += 1
+        self.taken.add(found)
+        return found * layout.WINDOW
 
 
 class Snapshot:
@@ -245,21 +305,18 @@ def _mark_loops(blocks: dict[int, BasicBlock]) -> None:
 
 
 def _mark_dirty(blocks: dict[int, BasicBlock]) -> None:
-    """Which registers may differ from the state when a block is entered, and which page memos may
-    be set."""
+    """Which registers may differ from the state when a block is entered."""
     queue = list(blocks.values())
     while queue:
         block = queue.pop()
-        pages = block.pages | block.accesses()
         for pc in block.next:
             following = blocks.get(pc)
             if following is None:
                 continue
             inside = block.loop and block.loop == following.loop
             leaving = block.changed() if inside else set()
-            if not (leaving <= following.dirty and pages <= following.pages):
+            if not leaving <= following.dirty:
                 following.dirty |= leaving
-                following.pages |= pages
                 queue.append(following)
 
 
@@ -271,6 +328,7 @@ class Compiled(Native):
         self.blocks = shape.blocks
         self.roots = shape.roots
         self.exits: set[int] = set()
+        self.windows = Windows()
         self.counted = [name for name in ("branches", "loads", "stores") if name in live]
         self._plan()
         self._mark_needed()
@@ -300,13 +358,25 @@ class Compiled(Native):
             to.append(self._saved(register))
         for pointer in to:
             if register[0] == "f":
-                self.code.put(f"store double {value.double_text}, ptr {pointer}, align 8")
+                self.code.put(f"store double {value.double_text}, {typed(pointer)}, align 8")
             else:
                 self.code.store(pointer, value)
 
     def _saved(self, register: str) -> str:
         """A pointer to the register in the state."""
-        return self.code.address("%state", HART[register[0]] + 8 * int(register[1:]))
+        return in_state(HART[register[0]] + 8 * int(register[1:]))
+
+    def field(self, name: str, index: int = 0) -> str:
+        """A pointer to a field of the state, by way of GS: that leaves a register to the guest."""
+        offset = HART.offsets.get(name)
+        return in_state((ENGINE[name] if offset is None else offset) + 8 * index)
+
+    def _state(self) -> str:
+        """The state's address."""
+        return self.code.value(f"load ptr, {self.field('self')}, align 8")
+
+    def plain_field(self, name: str) -> str:
+        return self.code.address(self._state(), ENGINE[name])
 
     # The function.
 
@@ -317,10 +387,6 @@ class Compiled(Native):
         for name in self.counted:
             code.put(f"%{name} = alloca i64, align 8")
             code.put(f"store i64 0, ptr %{name}, align 8")
-        for name in sorted({name for block in self.blocks.values() for name in block.accesses()}):
-            for part, value in (("page", NO_PAGE), ("addend", 0)):
-                code.put(f"%{name}.{part} = alloca i64, align 8")
-                code.put(f"store i64 {value}, ptr %{name}.{part}, align 8")
         for register in self.registers:
             kind = "double" if register[0] == "f" else "i64"
             code.put(f"%{register} = alloca {kind}, align 8")
@@ -338,7 +404,7 @@ class Compiled(Native):
             code.start(f"enter{pc:x}")
             for register in sorted(self.blocks[pc].needed):
                 kind = "double" if register[0] == "f" else "i64"
-                value = code.value(f"load {kind}, ptr {self._saved(register)}, align 8")
+                value = code.value(f"load {kind}, {self._saved(register)}, align 8")
                 code.put(f"store {kind} {value}, ptr %{register}, align 8")
             code.goto(f"b{pc:x}")
         for block in self.blocks.values():
@@ -362,7 +428,7 @@ class Compiled(Native):
             code.branch(short, self.side, enough, UNLIKELY)
             code.start(enough)
         self.jumped = self.when = None
-        self.memos = set(block.pages)
+        self.accesses = Accesses(block, self.windows)
         for step in block.steps:
             self._step(step)
             self.counts += self._tally(step)
@@ -467,7 +533,7 @@ class Compiled(Native):
 
     def _step(self, step: Step) -> None:
         insn, operands = step.decoded.insn, step.decoded.operands
-        self.pc, self.memo = step.pc, memo(step.decoded)
+        self.pc = step.pc
         given = {}
         for name in insn.parameters:
             if name == "m":
@@ -487,32 +553,46 @@ class Compiled(Native):
             self._write(register, value)
 
     def _host(self, addr, size, access, aligned=False) -> str:
-        """As in tier 0, but an access first tries the page that the last one through the same
-        register found, and else bets that what is to be added is the same for this page too, so
-        that the access need not wait for the TLB."""
-        code, name = self.code, self.memo
-        if name is None:
+        """As in tier 0, but by the window that the access's group has; filled by tier 0 if need be,
+        which leaves the instruction to tier 0 if it can't."""
+        code = self.code
+        if self.index not in self.accesses.at:
             return super()._host(addr, size, access, aligned)
-        tried = name in self.memos
-        self.memos.add(name)
-        found, same = code.fresh("found"), code.fresh("same")
-        if tried:
-            page = code.load(f"%{name}.page")
-            probe = code.fresh("probe")
-            code.branch(page == (addr & (~0xFFF | size - 1)), same, probe, LIKELY)
-            code.start(probe)
-        addend = self._probe(addr, size, access, aligned)
-        code.store(f"%{name}.page", addr & ~0xFFF)
-        if tried:
-            code.branch(code.load(f"%{name}.addend") == addend, same, found, LIKELY)
-            code.start(found)
-            # The barrier keeps LLVM from taking the TLB's word in place of the equal one we have.
-            code.put('call void asm sideeffect "", ""()')
-        code.store(f"%{name}.addend", addend)
-        code.goto(same)
-        code.start(same)
-        host = addr + code.load(f"%{name}.addend")
+        group, offset = self.accesses.at[self.index]
+        if not group.checked:
+            self._check(group, addr + (group.first - offset))
+        host = addr + group.addend
         return code.value(f"inttoptr i64 {host.text} to ptr")
+
+    def _check(self, group: Group, first: Ssa) -> None:
+        """Make sure that all of the group, which begins at the address `first`, is in its window."""
+        code = self.code
+        place = ENGINE["windows"] + group.window
+        size = group.end - group.first
+        opened, refill = code.fresh("opened"), code.fresh("refill")
+        distance = first - code.load(in_state(place + layout.WINDOW_LOW))
+        room = layout.WINDOW_NEAR if 8 < size <= layout.NEAR else layout.WINDOW_ROOM
+        inside = distance.ult(code.load(in_state(place + room)))
+        if size > layout.NEAR:
+            begins = code.fresh("begins")
+            code.branch(inside, begins, refill, LIKELY)
+            code.start(begins)
+            inside = (distance + (size - 8)).ult(code.load(in_state(place + room)))
+        code.branch(inside, opened, refill, LIKELY)
+        code.start(refill)
+        wanted = self.field("wanted")
+        code.store(self.field("miss"), first)
+        code.store(wanted, size << 32 | group.window)
+        name = "refill_store" if group.stores else "refill_load"
+        function = code.value(f"load ptr, {self.field(name)}, align 8")
+        code.put(f"call preserve_allcc void {function}() #1")
+        failed = code.fresh("failed")
+        code.branch(code.load(wanted) == 0, opened, failed, LIKELY)
+        code.start(failed)
+        self.give_up()
+        code.start(opened)
+        group.checked = True
+        group.addend = code.load(in_state(place + layout.WINDOW_ADDEND))
 
     # Ways out of an instruction.
 
@@ -549,7 +629,7 @@ class Compiled(Native):
         for register in sorted(dirty):
             kind = "double" if register[0] == "f" else "i64"
             value = self.code.value(f"load {kind}, ptr %{register}, align 8")
-            self.code.put(f"store {kind} {value}, ptr {self._saved(register)}, align 8")
+            self.code.put(f"store {kind} {value}, {self._saved(register)}, align 8")
 
     def _save_counts(self) -> None:
         """Add what was counted to the state's counters."""
@@ -561,12 +641,12 @@ class Compiled(Native):
         code = self.code
         result = code.value(
             f"musttail call {CONVENTION} i64 {function}"
-            f"(ptr %state, ptr %entry, i64 {pc.text}, i64 {budget.text})"
+            f"(ptr {self._state()}, ptr %entry, i64 {pc.text}, i64 {budget.text})"
         )
         code.put(f"ret i64 {result}")
 
     def _resume(self, pc: Ssa, budget: Ssa) -> None:
-        function = self.code.value(f"load ptr, ptr {self.field('resume')}, align 8")
+        function = self.code.value(f"load ptr, {self.field('resume')}, align 8")
         self._tail(function, pc, budget)
 
     def _leave(self, pc: Ssa) -> None:
@@ -579,7 +659,7 @@ class Compiled(Native):
         code.start(hit)
         self._tail(function, pc, budget)
         code.start(miss)
-        resync = code.value(f"load ptr, ptr {self.field('resync')}, align 8")
+        resync = code.value(f"load ptr, {self.field('resync')}, align 8")
         self._tail(resync, pc, budget)
 
     # Jumps.
@@ -593,7 +673,7 @@ class Compiled(Native):
     def _branch(self, step: Step, when: SsaBit) -> None:
         """End the block by a conditional branch, and let the predictor see it."""
         code = self.code
-        counter = code.address("%state", HART["predictor"] + predictor_index(step.pc))
+        counter = in_state(HART["predictor"] + predictor_index(step.pc))
         taken, fallen = code.fresh("taken"), code.fresh("fallen")
         code.branch(when, taken, fallen)
         for label, way, pc in ((taken, True, step.target()), (fallen, False, step.next_pc)):
