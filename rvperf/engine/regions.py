@@ -24,7 +24,7 @@ from rvperf.engine.lower import ATTRIBUTES, Native, function_text, is_native, ne
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit, in_state, typed
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART
-from rvperf.machine.timing import cycles_of, predict, predictor_index
+from rvperf.machine.timing import cycles_of, learn, predictor_index
 
 MOST_INSTRUCTIONS = 300  # of a region; compiling takes more than twice as long for twice as many
 FILLED_UP = 100  # regions smaller than this are filled up with other hot addresses
@@ -89,22 +89,23 @@ class Group:
     stores: bool
     window: int  # where in the state the window is that they use
     checked: bool = False  # whether the code so far has made sure that all lies in the window
-    addend: Ssa | None = None  # what to add to their addresses, in the block in hand
+    addend: tuple[int, Ssa] | None = None  # what to add to their addresses, and in which block
 
 
 class Accesses:
     """Which group each access of a block belongs to.
 
     Each register's value is a constant behind a value that is `original`: a register's when the
-    block is entered, or what some instruction of it computes.
+    block is entered, or what some instruction of it computes. `before` is the block that this one
+    is only entered from, if there is one: what has been checked there still holds.
     """
 
-    def __init__(self, block: BasicBlock, windows: Windows):
-        self.at: dict[
-            int, tuple[Group, int]
-        ] = {}  # by index of the step; where in it the access is
-        values: dict[int, tuple[object, int]] = {}
-        groups: dict[object, list[Group]] = {}
+    def __init__(self, block: BasicBlock, windows: Windows, before: Accesses | None):
+        self.at: dict[int, tuple[Group, int]] = {}  # by index of the step; where in it it is
+        self.values: dict[int, tuple[object, int]] = dict(before.values) if before else {}
+        self.groups: dict[object, list[Group]] = {}  # by original value
+        inherited = before.groups if before else {}
+        values = self.values
         for index, step in enumerate(block.steps):
             decoded = step.decoded
             insn, operands = decoded.insn, decoded.operands
@@ -114,15 +115,12 @@ class Accesses:
                 original, offset = values.get(rs1, (rs1, 0))
                 offset += operands["imm"]
                 end = offset + ACCESS_BYTES[insn.name.removeprefix("f")[1]]
-                for group in groups.setdefault(original, []):
-                    first, last = min(group.first, offset), max(group.end, end)
-                    if last - first <= GROUP_BYTES:
-                        group.first, group.end = first, last
-                        group.stores |= kind == "store"
+                stores = kind == "store"
+                for group in inherited.get(original, ()):
+                    if group.first <= offset and end <= group.end and stores <= group.stores:
                         break
                 else:
-                    group = Group(offset, end, kind == "store", windows.new(step.pc))
-                    groups[original].append(group)
+                    group = self._group(original, offset, end, stores, step.pc, windows)
                 self.at[index] = group, offset
             if (to := written(decoded)) and to[0] == "x":
                 value = (step.pc, 0)
@@ -133,6 +131,20 @@ class Accesses:
                 elif insn.name == "add" and not operands["rs1"]:
                     value = values.get(operands["rs2"], (operands["rs2"], 0))
                 values[int(to[1:])] = value
+        for original, some in inherited.items():
+            self.groups.setdefault(original, []).extend(some)
+
+    def _group(self, original, offset: int, end: int, stores: bool, pc: int, windows) -> Group:
+        """The group of this block that [offset, end) behind a value belongs to, made if need be."""
+        for group in self.groups.setdefault(original, []):
+            first, last = min(group.first, offset), max(group.end, end)
+            if last - first <= GROUP_BYTES:
+                group.first, group.end = first, last
+                group.stores |= stores
+                return group
+        group = Group(offset, end, stores, windows.new(pc))
+        self.groups[original].append(group)
+        return group
 
 
 class Windows:
@@ -383,7 +395,13 @@ class Compiled(Native):
     def _function(self, kinds: list[str]) -> None:
         code = self.code
         code.put("%left = alloca i64, align 8")
-        code.put("store i64 %budget, ptr %left, align 8")
+        left = Ssa(code, "%budget") - self.most
+        code.store("%left", left)
+        short, enough = code.fresh("short"), code.fresh("enough")
+        code.branch(left.slt(0), short, enough, UNLIKELY)
+        code.start(short)
+        self._resume(Ssa(code, "%pc"), Ssa(code, "%budget"))
+        code.start(enough)
         for name in self.counted:
             code.put(f"%{name} = alloca i64, align 8")
             code.put(f"store i64 0, ptr %{name}, align 8")
@@ -396,22 +414,31 @@ class Compiled(Native):
             code.start(slow)
             self._resume(Ssa(code, "%pc"), Ssa(code, "%budget"))
             code.start(on)
-        ways = " ".join(f"i64 {pc}, label %enter{pc:x}" for pc in self.longest)
+        ways = " ".join(f"i64 {pc}, label %enter{pc:x}" for pc in self.entries)
         code.put(f"switch i64 %pc, label %elsewhere [ {ways} ]")
         code.start("elsewhere")
         self._resume(Ssa(code, "%pc"), Ssa(code, "%budget"))
-        for pc in self.longest:
+        for pc in self.entries:
             code.start(f"enter{pc:x}")
             for register in sorted(self.blocks[pc].needed):
                 kind = "double" if register[0] == "f" else "i64"
                 value = code.value(f"load {kind}, {self._saved(register)}, align 8")
                 code.put(f"store {kind} {value}, ptr %{register}, align 8")
             code.goto(f"b{pc:x}")
-        for block in self.blocks.values():
-            self._block(block)
+        for pc in self.order:
+            self._block(self.blocks[pc])
         for pc in sorted(self.exits):
             code.start(f"exit{pc:x}")
             self._leave(Ssa(code, pc))
+        for pc in sorted({to for _, to in self.back}):
+            code.start(f"spent{pc:x}")
+            self._save(self.blocks[pc].changed())
+            self._save_counts()
+            self._resume(Ssa(code, pc), self._budget())
+
+    def _budget(self) -> Ssa:
+        """What may still retire, where the counts are settled."""
+        return self.code.load("%left") + self.most
 
     def _block(self, block: BasicBlock) -> None:
         code = self.code
@@ -421,14 +448,10 @@ class Compiled(Native):
         self.side_edges: list[tuple[int, str, Counter]] = []
         self.index = 0
         self.counts = Counter(self.carried[block.pc])
-        if block.pc in self.longest:
-            enough = f"go{block.pc:x}"
-            self._side_edge()
-            short = code.load("%left").ult(self.longest[block.pc])
-            code.branch(short, self.side, enough, UNLIKELY)
-            code.start(enough)
         self.jumped = self.when = None
-        self.accesses = Accesses(block, self.windows)
+        self.turns: set[int] = set()
+        self.accesses = Accesses(block, self.windows, self.accesses_of.get(self.only.get(block.pc)))
+        self.accesses_of[block.pc] = self.accesses
         for step in block.steps:
             self._step(step)
             self.counts += self._tally(step)
@@ -443,15 +466,27 @@ class Compiled(Native):
         else:
             self._arrive(block.next[0])
             code.goto(self._label(block.next[0]))
+            self._turns()
         if self.side_edges:
             self._side_exit(block)
 
     def _label(self, pc: int) -> str:
-        """Where control goes for pc: a block of the region, or an exit."""
+        """Where control goes from this block for pc: a block of the region, or an exit."""
+        if (self.block.pc, pc) in self.back:
+            self.turns.add(pc)
+            return f"turn{self.block.pc:x}.{pc:x}"
         if pc in self.blocks:
             return f"b{pc:x}"
         self.exits.add(pc)
         return f"exit{pc:x}"
+
+    def _turns(self) -> None:
+        """Where loops come round from this block: settle the counts, and see if any are left."""
+        code = self.code
+        for pc in sorted(self.turns):
+            code.start(self._label(pc))
+            self._settle(self.counts)
+            code.branch(code.load("%left").slt(0), f"spent{pc:x}", f"b{pc:x}", UNLIKELY)
 
     # Counts. What a block retires is a constant, and so is what a chain of blocks retires that are
     # only entered from one another: the sum is carried along, and settled where ways join.
@@ -468,28 +503,31 @@ class Compiled(Native):
         return counts
 
     def _plan(self) -> None:
-        """Find out what is carried into each block, and where the budget is checked.
+        """Find out what is carried into each block, and what the budget is checked for.
 
-        It is checked where a loop comes round and where the region is entered, which may be at
-        the same places: for the longest way to the next check, so that no block between asks.
+        It is checked where the region is entered and where a loop comes round: for the longest
+        way between two of these, so that no block between asks, and `%left` is what is left
+        beyond that.
         """
-        order = _depth_first(self.blocks, self.roots)
+        self.order = order = _depth_first(self.blocks, self.roots)
         place = {pc: n for n, pc in enumerate(order)}
         edges = [(b.pc, to) for b in self.blocks.values() for to in b.next if to in self.blocks]
-        back = [to for at, to in edges if place[at] >= place[to]]
+        self.back = {(at, to) for at, to in edges if place[at] >= place[to]}
         entered = Counter(to for _, to in edges)
-        checked = dict.fromkeys([*self.roots, *sorted(back)])
+        self.entries = dict.fromkeys([*self.roots, *sorted({to for _, to in self.back})])
         self.carried = {pc: Counter() for pc in self.blocks}
+        self.only = {to: at for at, to in edges if entered[to] == 1 and to not in self.entries}
+        self.accesses_of: dict[int, Accesses] = {}
         need: dict[int, int] = {}
         for pc in reversed(order):
             block = self.blocks[pc]
-            following = [need[to] for to in block.next if to in need and to not in checked]
+            following = [need[to] for to in block.next if to in need and (pc, to) not in self.back]
             need[pc] = len(block.steps) + max(following, default=0)
-        self.longest = {pc: need[pc] for pc in checked}
+        self.most = max(need[pc] for pc in self.entries)
         for pc in order:
             leaving = sum(map(self._tally, self.blocks[pc].steps), self.carried[pc])
             for to in self.blocks[pc].next:
-                if to in self.blocks and entered[to] == 1 and to not in checked:
+                if to in self.only:
                     self.carried[to] = leaving
 
     def _mark_needed(self) -> None:
@@ -517,7 +555,9 @@ class Compiled(Native):
 
     def _arrive(self, pc: int) -> None:
         """On the way to pc: settle the counts, unless they are carried there, and bring the state
-        up to date where a loop is left."""
+        up to date where a loop is left. Where one comes round, that is settled last."""
+        if (self.block.pc, pc) in self.back:
+            return
         if not self.carried.get(pc):
             self._settle(self.counts)
         to = self.blocks.get(pc)
@@ -561,11 +601,15 @@ class Compiled(Native):
         group, offset = self.accesses.at[self.index]
         if not group.checked:
             self._check(group, addr + (group.first - offset))
-        host = addr + group.addend
+        if group.addend is None or group.addend[0] != self.block.pc:
+            place = ENGINE["windows"] + group.window
+            addend = code.load(in_state(place + layout.WINDOW_ADDEND))
+            group.addend = self.block.pc, addend
+        host = addr + group.addend[1]
         return code.value(f"inttoptr i64 {host.text} to ptr")
 
     def _check(self, group: Group, first: Ssa) -> None:
-        """Make sure that all of the group, which begins at the address `first`, is in its window."""
+        """Make sure that all of the group, which begins at address `first`, is in its window."""
         code = self.code
         place = ENGINE["windows"] + group.window
         size = group.end - group.first
@@ -592,7 +636,6 @@ class Compiled(Native):
         self.give_up()
         code.start(opened)
         group.checked = True
-        group.addend = code.load(in_state(place + layout.WINDOW_ADDEND))
 
     # Ways out of an instruction.
 
@@ -622,7 +665,7 @@ class Compiled(Native):
         self._settle(done)
         self._save(block.changed())
         self._save_counts()
-        self._resume(pc, code.load("%left"))
+        self._resume(pc, self._budget())
 
     def _save(self, dirty: set[str]) -> None:
         """Bring registers up to date in the state."""
@@ -653,7 +696,7 @@ class Compiled(Native):
         """Go on at pc outside the region: in the next one, or in tier 0."""
         code = self.code
         self._save_counts()
-        budget = code.load("%left")
+        budget = self._budget()
         hit, miss = code.fresh("hit"), code.fresh("miss")
         function = jump_cache(self, pc, hit, miss)
         code.start(hit)
@@ -680,14 +723,15 @@ class Compiled(Native):
             code.start(label)
             self._arrive(pc)
             go = self._label(pc)
-            learn = code.fresh("learn")
+            wrong = code.fresh("learn")
             # A saturated counter that was right stays as it is, and there is nothing to count.
-            code.branch(code.load(counter, 8) == (3 if way else 0), go, learn, LIKELY)
-            code.start(learn)
-            after, missed = predict(code.load(counter, 8), SsaBit(code, way))
+            code.branch(code.load(counter, 8) == (3 if way else 0), go, wrong, LIKELY)
+            code.start(wrong)
+            after, missed = learn(code.load(counter, 8), way)
             code.store(counter, after, 8)
             self.bump("branch_misses", missed.word())
             code.goto(go)
+        self._turns()
 
 
 def _depth_first(blocks: dict[int, BasicBlock], roots: list[int]) -> list[int]:
@@ -733,7 +777,7 @@ def region_module(name: str, shape: Shape, live: frozenset[str]) -> tuple[str, t
     """(the LLVM module of a region whose function is called `name`, where it can be entered)."""
     compiled = Compiled(name, shape, live)
     parts = (*sorted(compiled.code.declared), compiled.text(), ATTRIBUTES, METADATA)
-    return "\n".join(parts), tuple(compiled.longest)
+    return "\n".join(parts), tuple(compiled.entries)
 
 
 def exits(shape: Shape) -> set[int]:
