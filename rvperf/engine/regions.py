@@ -217,20 +217,30 @@ def explore(
 ) -> Shape | None:
     """The region at head; None if there is nothing to compile.
 
-    Breadth first, so that what the limit cuts off is what is farthest from the head. Other hot
-    addresses, `also`, fill it up: the cases of a switch, which only an indirect jump connects.
+    Breadth first, so that what the limit cuts off is what is farthest from the head. What it calls
+    fills it up, then other hot addresses, `also`: the cases of a switch, which only an indirect
+    jump connects.
     """
     steps: dict[int, Step] = {}
     leaders = {head}
     roots = [head]
     queue = deque(roots)
     waiting = deque(also)
+    called: deque[int] = deque()
+    calls: list[int] = []  # where direct calls are
+    returns: list[int] = []
+    switches: list[int] = []  # where other indirect jumps are
+    cases = [head]
     follow: dict[int, list[int]] = {}
-    while queue or waiting:
+    while queue or called or waiting:
         if not queue:
             if len(steps) >= FILLED_UP:
                 break
-            roots.append(waiting.popleft())
+            if called:
+                roots.append(called.popleft())
+            else:
+                roots.append(waiting.popleft())
+                cases.append(roots[-1])
             leaders.add(roots[-1])
             queue.append(roots[-1])
         pc = queue.popleft()
@@ -248,8 +258,13 @@ def explore(
                 follow[pc] = [step.target(), step.next_pc]
             elif decoded.operands["rd"] in LINKS:
                 roots.append(step.next_pc)
+                if kind == "jump":
+                    calls.append(pc)
+                    called.append(step.target())
             elif kind == "jump" and decoded.operands["rd"] == 0:
                 follow[pc] = [step.target()]
+            elif kind == "jump-register" and decoded.operands["rd"] == 0:
+                (returns if decoded.operands["rs1"] in LINKS else switches).append(pc)
             leaders.update(follow[pc], roots)
             queue.extend(follow[pc] or roots[-1:])
             break
@@ -272,10 +287,45 @@ def explore(
                 break
     if head not in blocks:
         return None
+    for block in blocks.values():
+        if block.steps[-1].pc in switches and len(cases) > 1:
+            block.next = [pc for pc in cases if pc in blocks]
+    _connect_calls(blocks, set(calls), set(returns))
     shape = Shape(blocks, [pc for pc in dict.fromkeys(roots) if pc in blocks])
     _mark_loops(blocks)
     _mark_dirty(blocks)
     return shape
+
+
+def _connect_calls(blocks: dict[int, BasicBlock], calls: set[int], returns: set[int]) -> None:
+    """Let calls go to what they call, where that is in the region, and returns from there come
+    back."""
+    callers: dict[int, list[BasicBlock]] = {}
+    for block in blocks.values():
+        last = block.steps[-1]
+        if last.pc in calls and last.target() in blocks:
+            callers.setdefault(last.target(), []).append(block)
+    for entry, some in callers.items():
+        seen = {entry}
+        stack = [entry]
+        while stack:
+            block = blocks[stack.pop()]
+            last = block.steps[-1]
+            following = block.next
+            if last.pc in returns:
+                back = [caller.steps[-1].next_pc for caller in some]
+                block.next = list(dict.fromkeys([*block.next, *(b for b in back if b in blocks)]))
+                continue
+            if last.decoded.insn.writes == "rd" and last.decoded.operands["rd"] in LINKS:
+                following = (
+                    [last.next_pc] if last.decoded.insn.kind.startswith("jump") else following
+                )
+            new = [pc for pc in following if pc in blocks and pc not in seen]
+            seen.update(new)
+            stack.extend(new)
+    for entry, some in callers.items():
+        for block in some:
+            block.next = [entry]
 
 
 def _mark_loops(blocks: dict[int, BasicBlock]) -> None:
@@ -397,25 +447,24 @@ class Compiled(Native):
         code.put("%left = alloca i64, align 8")
         left = Ssa(code, "%budget") - self.most
         code.store("%left", left)
-        short, enough = code.fresh("short"), code.fresh("enough")
-        code.branch(left.slt(0), short, enough, UNLIKELY)
-        code.start(short)
-        self._resume(Ssa(code, "%pc"), Ssa(code, "%budget"))
-        code.start(enough)
         for name in self.counted:
             code.put(f"%{name} = alloca i64, align 8")
             code.put(f"store i64 0, ptr %{name}, align 8")
         for register in self.registers:
             kind = "double" if register[0] == "f" else "i64"
             code.put(f"%{register} = alloca {kind}, align 8")
+        short, enough = code.fresh("short"), code.fresh("enough")
+        code.branch(left.slt(0), short, enough, UNLIKELY)
+        code.start(short)
+        self._resume(Ssa(code, "%pc"), Ssa(code, "%budget"))
+        code.start(enough)
         if any(map(needs_floats, kinds)):
             slow, on = code.fresh("slow"), code.fresh("on")
             code.branch(self.read_field("fp_slow") != 0, slow, on, UNLIKELY)
             code.start(slow)
             self._resume(Ssa(code, "%pc"), Ssa(code, "%budget"))
             code.start(on)
-        ways = " ".join(f"i64 {pc}, label %enter{pc:x}" for pc in self.entries)
-        code.put(f"switch i64 %pc, label %elsewhere [ {ways} ]")
+        self._choose(Ssa(code, "%pc"), {pc: f"enter{pc:x}" for pc in self.entries}, "elsewhere")
         code.start("elsewhere")
         self._resume(Ssa(code, "%pc"), Ssa(code, "%budget"))
         for pc in self.entries:
@@ -438,7 +487,10 @@ class Compiled(Native):
 
     def _budget(self) -> Ssa:
         """What may still retire, where the counts are settled."""
-        return self.code.load("%left") + self.most
+        # Hidden from LLVM, which would else keep this in loops rather than `%left`.
+        left = self.code.load("%left").text
+        hidden = self.code.value(f'call i64 asm "", "=r,0"(i64 {left})')
+        return Ssa(self.code, hidden) + self.most
 
     def _block(self, block: BasicBlock) -> None:
         code = self.code
@@ -459,6 +511,8 @@ class Compiled(Native):
         last = block.steps[-1]
         if self.when is not None:
             self._branch(last, self.when)
+        elif last.decoded.insn.kind == "jump-register" and block.next:
+            self._switch(block)
         elif self.jumped is not None and not block.next:
             self._settle(self.counts)
             self._save(block.changed())
@@ -712,6 +766,36 @@ class Compiled(Native):
             self.jumped = target if isinstance(target, Ssa) else Ssa(self.code, target)
         else:
             self.when = when
+
+    def _choose(self, pc: Ssa, labels: dict[int, str], otherwise: str) -> None:
+        """Go to the label that an address has. Addresses are even: halving them makes for shorter
+        tables."""
+        code = self.code
+        distance = pc - min(labels)
+        code.declared.add("declare i64 @llvm.fshr.i64(i64, i64, i64)")
+        half = code.value(
+            f"call i64 @llvm.fshr.i64(i64 {distance.text}, i64 {distance.text}, i64 1)"
+        )
+        ways = " ".join(
+            f"i64 {(at - min(labels)) // 2}, label %{label}" for at, label in labels.items()
+        )
+        code.put(f"switch i64 {half}, label %{otherwise} [ {ways} ]")
+
+    def _switch(self, block: BasicBlock) -> None:
+        """End the block by an indirect jump that may stay in the region."""
+        code = self.code
+        elsewhere = code.fresh("elsewhere")
+        labels = {pc: code.fresh("case") for pc in block.next}
+        self._choose(self.jumped, labels, elsewhere)
+        code.start(elsewhere)
+        self._settle(self.counts)
+        self._save(block.changed())
+        self._leave(self.jumped)
+        for pc, label in labels.items():
+            code.start(label)
+            self._arrive(pc)
+            code.goto(self._label(pc))
+        self._turns()
 
     def _branch(self, step: Step, when: SsaBit) -> None:
         """End the block by a conditional branch, and let the predictor see it."""
