@@ -40,7 +40,7 @@ SLOTS |= {"fs2": ENTRY_2, "rs3": ENTRY_3, "fs3": ENTRY_3}
 IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5")
 # Handlers before those of instructions, in the table's order.
 SPECIAL = ("undecoded", "reader", "call", "enter_region", "crossing", "resync", "resume")
-MOST_STEPS = 64  # that `refill` looks further each way
+MOST_STEPS = 64  # that `look_further` goes each way
 ATOMIC = ("amo", "load-reserved", "store-conditional")
 # Bits of a page table entry that an access needs besides V and A. W without R is reserved.
 PTE_R, PTE_W = 1 << 1, 1 << 2
@@ -397,36 +397,72 @@ def missed(name: str, access: int, needed: int, unmapped: int) -> Interpreted:
     return m
 
 
+def from_region(name: str) -> Interpreted:
+    """`void name()`, that regions call in mid-instruction: it preserves all registers."""
+    m = Interpreted(name)
+    m.code.put(f"%state = load ptr, {in_state(ENGINE['self'])}, align 8")
+    return m
+
+
+def from_region_text(m: Interpreted) -> str:
+    m.code.put("ret void")
+    return function_text(m.code, f"hidden preserve_allcc void @{m.code.name}()")
+
+
+def page_entry(m: Interpreted, page: Ssa, access: int, extent: int) -> tuple[str, str, SsaBit]:
+    """A page's entry in the TLB, its extent there, and whether it is mapped for the access."""
+    code = m.code
+    index = page.shr(12) & (layout.TLB_ENTRIES - 1)
+    entry = code.address(m.field("tlb"), index * layout.TLB_ENTRY)
+    mapped = code.load(code.address(entry, access)) == page
+    return entry, code.address(m.field("extents"), index * layout.EXTENT + extent), mapped
+
+
 def refill(name: str, access: int, extent: int) -> str:
     """`void refill()`: open a window for the bytes that are wanted from `miss` on.
 
-    The window is as much as is known of the extent around, looking a bit further each time. What
-    is wanted becomes 0; it stays what it was if not all of the bytes lie in one extent. Called by
-    regions where they are not in the window, all registers preserved.
+    What is wanted becomes 0; it stays what it was if not all of the bytes lie in one extent.
     """
-    m = Interpreted(name)
+    m = from_region(name)
     code = m.code
-    code.put(f"%state = load ptr, {in_state(ENGINE['self'])}, align 8")
-    for local in ("first", "last", "steps"):
-        code.put(f"%{local} = alloca i64, align 8")
-
-    def entry_of(page: Ssa, addend=None) -> tuple[str, str, SsaBit]:
-        """The page's TLB entry and extent, and whether it is mapped (with this addend)."""
-        index = page.shr(12) & (layout.TLB_ENTRIES - 1)
-        entry = code.address(m.field("tlb"), index * layout.TLB_ENTRY)
-        mapped = code.load(code.address(entry, access)) == page
-        if addend is not None:
-            mapped = mapped & (code.load(code.address(entry, layout.TLB_ADDEND)) == addend)
-        return entry, code.address(m.field("extents"), index * layout.EXTENT + extent), mapped
-
     va, wanted = m.read_field("miss"), m.read_field("wanted")
     page = va & ~0xFFF
-    entry, known, mapped = entry_of(page)
-    found, lost = code.fresh("found"), code.fresh("lost")
+    entry, known, mapped = page_entry(m, page, access, extent)
+    found, lost, look, on = (code.fresh(label) for label in ("found", "lost", "look", "on"))
     code.branch(mapped, found, lost, LIKELY)
     code.start(lost)
     code.put("ret void")
     code.start(found)
+    # Looking further takes longer than the rest, and is seldom of use where much is known already.
+    refills = m.read_field("refills") + 1
+    code.store(m.field("refills"), refills)
+    code.branch((code.load(known, 32) == 0) | (refills & 15 == 0), look, on)
+    code.start(look)
+    code.put(f"call preserve_allcc void @look_further_{name}()")
+    code.goto(on)
+    code.start(on)
+    before, after = code.load(known, 16), code.load(code.address(known, 2), 16)
+    first = page - before.shl(12)
+    size = (before + after + 1).shl(12)
+    window = code.address(m.field("windows"), wanted & 0xFFFFFFFF)
+    code.store(code.address(window, layout.WINDOW_LOW), first)
+    code.store(code.address(window, layout.WINDOW_ROOM), size - 7)
+    code.store(code.address(window, layout.WINDOW_NEAR), size - (layout.NEAR - 1))
+    addend = code.load(code.address(entry, layout.TLB_ADDEND))
+    code.store(code.address(window, layout.WINDOW_ADDEND), addend)
+    outside = size.ult(va - first + wanted.shr(32))
+    code.store(m.field("wanted"), outside.apply("select", outside, wanted, 0))
+    return from_region_text(m)
+
+
+def look_further(name: str, access: int, extent: int) -> str:
+    """`void look_further()`: see how far the extent of the page at `miss` goes, which is mapped."""
+    m = from_region(name)
+    code = m.code
+    for local in ("first", "last", "steps"):
+        code.put(f"%{local} = alloca i64, align 8")
+    page = m.read_field("miss") & ~0xFFF
+    entry, known, _ = page_entry(m, page, access, extent)
     addend = code.load(code.address(entry, layout.TLB_ADDEND))
     code.store("%first", page - code.load(known, 16).shl(12))
     code.store("%last", page + code.load(code.address(known, 2), 16).shl(12))
@@ -441,8 +477,9 @@ def refill(name: str, access: int, extent: int) -> str:
         code.branch(left == 0, done, more, UNLIKELY)
         code.start(more)
         next_page = code.load(end) + way * 4096
-        _, beyond, mapped = entry_of(next_page, addend)
-        code.branch(mapped, longer, done)
+        entry, beyond, mapped = page_entry(m, next_page, access, extent)
+        same = code.load(code.address(entry, layout.TLB_ADDEND)) == addend
+        code.branch(mapped & same, longer, done)
         code.start(longer)
         further = code.load(code.address(beyond, 1 + way), 16).shl(12)
         code.store(end, next_page + (further if way > 0 else 0 - further))
@@ -452,16 +489,7 @@ def refill(name: str, access: int, extent: int) -> str:
     for at, pages in ((0, (page - first).shr(12)), (2, (last - page).shr(12))):
         most = Ssa(code, 0xFFFF).ult(pages)
         code.store(code.address(known, at), most.apply("select", most, 0xFFFF, pages), 16)
-    size = last - first + 4096
-    window = code.address(m.field("windows"), wanted & 0xFFFFFFFF)
-    code.store(code.address(window, layout.WINDOW_LOW), first)
-    code.store(code.address(window, layout.WINDOW_ROOM), size - 7)
-    code.store(code.address(window, layout.WINDOW_NEAR), size - (layout.NEAR - 1))
-    code.store(code.address(window, layout.WINDOW_ADDEND), addend)
-    outside = size.ult(va - first + wanted.shr(32))
-    code.store(m.field("wanted"), outside.apply("select", outside, wanted, 0))
-    code.put("ret void")
-    return function_text(code, f"hidden preserve_allcc void @{name}()")
+    return from_region_text(m)
 
 
 def resync(name: str, in_region: bool) -> Interpreted:
@@ -746,6 +774,8 @@ def module(table: Table) -> str:
         function_text(run.code, "i64 @run(ptr %state)"),
         refill("refill_load", layout.TLB_LOAD, layout.EXTENT_LOAD),
         refill("refill_store", layout.TLB_STORE, layout.EXTENT_STORE),
+        look_further("look_further_refill_load", layout.TLB_LOAD, layout.EXTENT_LOAD),
+        look_further("look_further_refill_store", layout.TLB_STORE, layout.EXTENT_STORE),
     ]
     for m in functions:
         declared.update(m.code.declared)

@@ -60,6 +60,7 @@ ENGINE.words("handlers")  # the table of tier 0's functions
 ENGINE.words("jumps")  # the jump cache
 ENGINE.words("resync")  # tier 0: go on at pc, in a region if there is one
 ENGINE.words("resume")  # tier 0: execute one instruction at pc, then go on
+ENGINE.words("refills")  # how many there were
 ENGINE.words("self")  # where the state lies
 ENGINE.words("refill_load")  # tier 0: open a window for what is wanted
 ENGINE.words("refill_store")
