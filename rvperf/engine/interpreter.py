@@ -381,6 +381,8 @@ def missed(name: str, access: int, needed: int, unmapped: int) -> Interpreted:
         clean = code.fresh("clean")
         code.branch(code.load(code.address(flags, index), 8) == 0, clean, reader, LIKELY)
         code.start(clean)
+        stored = code.value(f"load ptr, ptr {m.field('stored')}, align 8")
+        code.store(code.address(stored, index), 1, 8)
     ram = code.value(f"load i64, ptr {m.field('ram')}, align 8")
     host = Ssa(code, ram) + index.shl(12)
     # The entry may hold another page for the other kind of access: drop that first.

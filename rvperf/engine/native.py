@@ -59,6 +59,7 @@ class Native:
         ram = hart.ram
         self._decoded = Block(8 * (ram.size >> 12))
         self._pointers = self._decoded.words(0, ram.size >> 12)
+        self._stored = Block(ram.size >> 12)
         self._pool = mmap.mmap(-1, POOL_PAGES * DECODED_PAGE)
         self._pool_address = ctypes.addressof(ctypes.c_char.from_buffer(self._pool))
         self._pool_used = 0
@@ -72,6 +73,7 @@ class Native:
         words["ram_base"][0] = ram.base
         words["ram_size"][0] = ram.size
         words["code"][0] = ram.code.address
+        words["stored"][0] = self._stored.address
         words["decoded"][0] = self._decoded.address
         words["handlers"][0] = self.handlers.address
         words["resync"][0] = self.functions["resync"]
@@ -187,7 +189,8 @@ class Native:
         self._pointers[index] = self._pool_address + at
         self._pages.append(index)
         self.hart.ram.code.view[index] = 1
-        self.forget_data_translations()  # a store to this page must be seen from now on
+        if self._stored.view[index]:
+            self.forget_data_translations()  # a store to this page must be seen from now on
 
     def decoded_page(self, index: int) -> int:
         """Where the entries of a RAM page lie in this process, or 0."""
