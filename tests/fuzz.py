@@ -1,6 +1,6 @@
 """Random instructions and mutated programs: nothing crashes, nothing hangs, the engines agree.
 
-    python -m tests.fuzz [--words N] [--programs N] [--files N] [--seed N]
+    python -m tests.fuzz [--words N] [--regions N] [--programs N] [--files N] [--seed N]
 
 The test suite does a slice of this (tests/test_fuzz.py), `make fuzz` all of it. What fails is named
 by its seed, so that it can be done again alone.
@@ -19,16 +19,32 @@ from array import array
 from pathlib import Path
 from random import Random
 
+from isa.csrs import CSR_NUMBERS
 from isa.ext import RV64GC
 from isa.modes import U
 from rvperf.engine.native import EXTRA, Native
 from rvperf.engine.reference import Reference
 from rvperf.machine.traps import Trap
-from tests.machine.harts import FS, RAM_AT, RAM_SIZE, hart_in
+from tests.machine.harts import (
+    FS,
+    RAM_AT,
+    RAM_SIZE,
+    SV39,
+    U_BIT,
+    A,
+    D,
+    R,
+    V,
+    W,
+    X,
+    hart_in,
+    pte,
+    put_entry,
+)
 from tests.perfdata.mutants import fuzz_files
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-WORDS, PROGRAMS, FILES = 100_000, 2_000, 2_000
+WORDS, REGIONS, PROGRAMS, FILES = 100_000, 3_000, 2_000, 2_000
 
 # Random instructions, each executed alone, then strings of them.
 
@@ -140,6 +156,222 @@ def fuzz_words(count: int, seed: int = 0) -> int:
     return min(done, count)
 
 
+# Random programs, run in slices of random length, compiled as soon as something is executed twice.
+
+BLOCK = 128  # bytes from one of a program's blocks to the next
+DATA, DATA_PAGES = RAM_AT + 0x18_000, 32  # where their data is mapped, to pages in another order
+READ_ONLY, UNMAPPED = (3, 9, 10, 20, 26), (6, 27)  # of these pages
+LEAF, CODE_FRAME, FRAMES = 3, 4, 20  # pages of RAM: the last table, the program's, the data's
+EVENTS = frozenset({"branches", "loads", "stores"})
+VALUES = range(10, 16)  # integer registers that programs calculate with; x5 and x6 are temporary
+POINTERS = (2, 8, 9)
+DATA_REGISTER, BLOCKS_REGISTER = 16, 17
+
+
+class AtOnce:
+    """A compiling process that isn't one."""
+
+    alive = True
+
+    def __init__(self):
+        self.done = []
+
+    def send(self, head, pages, also=()):
+        from rvperf.engine.worker import Job, compile_region
+
+        self.done.append(compile_region(Job(head, EVENTS, pages, also))[0])
+
+    def receive(self):
+        done, self.done = self.done, []
+        return done
+
+
+class Paged(Pair):
+    """Two harts in U-mode under Sv39, the native one with regions."""
+
+    def __init__(self):
+        from rvperf.engine.hot import Regions
+
+        regions = Regions(EVENTS)
+        regions.worker = AtOnce()
+        self.engines = [
+            Native(hart_in(ram_size=64 << 12, extra=EXTRA, mstatus=FS), regions),
+            Reference(hart_in(ram_size=64 << 12, mstatus=FS)),
+        ]
+        self.engines[0].threshold[0] = 2
+
+    def begin(self, random: Random) -> None:
+        """Map the data anew, some of it in order, and put a new program and new data there."""
+        frames = list(range(FRAMES, FRAMES + DATA_PAGES))
+        pieces = []
+        while frames:
+            size = random.choice((1, 1, 2, 3, 6))
+            pieces.append(frames[:size])
+            del frames[:size]
+        random.shuffle(pieces)
+        frames = [frame for piece in pieces for frame in piece]
+        first = (DATA - RAM_AT) >> 12
+        code = [RAM_AT + (CODE_FRAME + n << 12) for n in range(4)]
+        table = {n: pte(page, V | R | X | U_BIT | A) for n, page in enumerate(code, CODE_FRAME)}
+        for n, frame in enumerate(frames):
+            flags = V | R | U_BIT | A | (0 if n in READ_ONLY else W | D)
+            table[first + n] = pte(RAM_AT + (frame << 12), flags) if n not in UNMAPPED else 0
+        text = program(random)
+        data = random.randbytes(DATA_PAGES << 12)
+        x = [0, *(random.getrandbits(random.choice((6, 12, 64))) for _ in range(31))]
+        x[1] = code[0] + BLOCK * random.randrange(4)
+        x[DATA_REGISTER], x[BLOCKS_REGISTER] = DATA, code[0]
+        for pointer in POINTERS:
+            x[pointer] = DATA + random.randrange(0x400, 0x1C000)
+        f = array("Q", random.randbytes(256))
+        for engine in self.engines:
+            hart = engine.hart
+            hart.ram.write(RAM_AT + 0x1000, bytes(0x3000))
+            put_entry(hart, RAM_AT + 0x1000, 2, pte(RAM_AT + 0x2000, V))
+            put_entry(hart, RAM_AT + 0x2000, 0, pte(RAM_AT + (LEAF << 12), V))
+            for n, entry in table.items():
+                put_entry(hart, RAM_AT + (LEAF << 12), n, entry)
+            hart.ram.write(RAM_AT + (FRAMES << 12), data)
+            hart.ram.write(code[0], text)
+            hart.set_csr(CSR_NUMBERS["satp"], SV39 | (RAM_AT + 0x1000) >> 12)
+            for fenced in hart.fences:
+                fenced(None, None)
+            hart.mode = U
+            hart.x[:32], hart.f[:] = array("Q", x), f
+            hart.fcsr, hart.reservation, hart.pc = 0, None, code[0]
+
+    def slice(self, budget: int) -> list:
+        """Run both for so many instructions; what each came to."""
+        found = []
+        for engine in self.engines:
+            hart, trap = engine.hart, None
+            try:
+                engine.run(budget)
+            except Trap as raised:
+                trap = raised.cause, raised.tval
+            hart.collect()
+            counts = hart.counts[U]
+            found.append((trap, hart.pc, hart.fcsr, tuple(hart.x[:32]), tuple(hart.f), counts))
+        return found
+
+
+def program(random: Random) -> bytes:
+    """Blocks of random instructions that go to each other in every way."""
+    blocks = random.choice((2, 3, 5, 8, 13))
+    forward = random.random() < 0.5  # mostly
+    code = bytearray()
+
+    def put(name: str, **operands: int) -> None:
+        nonlocal code
+        code += RV64GC[name].encode(**operands).to_bytes(4, "little")
+
+    def to(block: int) -> int:
+        return BLOCK * block - len(code)
+
+    def straight() -> None:
+        kind = random.random()
+        rd, rs1, rs2 = (random.choice(VALUES) for _ in range(3))
+        if kind < 0.35:
+            name = random.choice(COMPUTED)
+            fields = {"rd": rd, "rs1": rs1, "rs2": rs2}
+            put(name, **{field: fields[field] for field in RV64GC[name].fields})
+        elif kind < 0.45:
+            put("addi", rd=rd, rs1=random.choice((0, rs1)), imm=random.randrange(-64, 64))
+        elif kind < 0.55:
+            step = random.choice((-64, -16, -8, 1, 8, 8, 16, 48))
+            pointer = random.choice(POINTERS)
+            put("addi", rd=pointer, rs1=random.choice((pointer, *POINTERS)), imm=step)
+        elif kind < 0.62:
+            pointer = random.choice(POINTERS)
+            if random.random() < 0.5:
+                put("andi", rd=5, rs1=rs1, imm=random.choice((0x7F8, 0x7F8, 0x7FF)))
+                put("slli", rd=5, rs1=5, shamt=random.choice((0, 3, 6)))
+            else:
+                put("andi", rd=5, rs1=rs1, imm=DATA_PAGES - 1)
+                put("slli", rd=5, rs1=5, shamt=12)
+                put("addi", rd=5, rs1=5, imm=random.randrange(-300, 300))
+            put("add", rd=pointer, rs1=DATA_REGISTER, rs2=5)
+        elif kind < 0.9:
+            base = random.choice(POINTERS)
+            imm = random.choice((0, 8, 16, 24, 8 * random.randrange(-30, 30)))
+            imm += random.choice((0,) * 12 + (1, 2, 4, 2000 - imm))
+            name = random.choice(ACCESSES)
+            given = {"rd": rd, "rs2": rs2, "fd": rd, "fs2": rs2, "rs1": base, "imm": imm}
+            put(name, **{field: given[field] for field in RV64GC[name].fields})
+        else:
+            name = random.choice(FLOATS)
+            given = {"fd": rd, "rd": rd, "fs1": rs1, "fs2": rs2, "fs3": rd, "rs1": rs1, "rm": 7}
+            put(name, **{field: given[field] for field in RV64GC[name].fields})
+
+    for block in range(blocks):
+        for _ in range(random.choice((0, 1, 2, 4, 7))):
+            straight()
+        kind, target = random.random(), random.randrange(blocks)
+        if forward and random.random() < 0.8:
+            target = random.randrange(block, blocks)
+        if kind < 0.5:
+            rs1, rs2 = random.choice(VALUES), random.choice((0, *VALUES))
+            name = random.choice(("beq", "bne", "blt", "bge", "bltu", "bgeu"))
+            put(name, rs1=rs1, rs2=rs2, imm=to(target))
+        elif kind < 0.6:
+            put("jal", rd=0, imm=to(target))
+        elif kind < 0.75:
+            put("jal", rd=1, imm=to(target))
+        elif kind < 0.85:
+            put("jalr", rd=0, rs1=1, imm=0)
+        else:
+            most = max(n for n in (1, 2, 4, 8) if n <= blocks)
+            put("andi", rd=5, rs1=random.choice(VALUES), imm=most - 1)
+            put("slli", rd=5, rs1=5, shamt=BLOCK.bit_length() - 1)
+            put("add", rd=6, rs1=5, rs2=BLOCKS_REGISTER)
+            put("jalr", rd=random.choice((0, 0, 1)), rs1=6, imm=0)
+        while len(code) < BLOCK * (block + 1) - 8 and random.random() < 0.5:
+            straight()
+        del code[BLOCK * (block + 1) - 4 :]
+        if forward and block == blocks - 1:
+            put("jalr", rd=0, rs1=BLOCKS_REGISTER, imm=0)
+        else:
+            put("jal", rd=0, imm=to(random.choice((block + 1, target)) % blocks))
+        code += bytes(BLOCK * (block + 1) - len(code))
+    return bytes(code)
+
+
+COMPUTED = ("add", "sub", "xor", "or", "and", "sll", "srl", "sra", "slt", "sltu", "mul", "mulhu")
+COMPUTED += ("addw", "subw", "sllw", "sraw", "div", "remuw", "sh1add", "rolw", "clz", "max")
+ACCESSES = ("lb", "lbu", "lh", "lhu", "lw", "lwu", "ld", "ld", "ld", "sb", "sh", "sw", "sd", "sd")
+ACCESSES += ("fld", "fsd", "flw", "fsw")
+FLOATS = ("fadd.d", "fsub.d", "fmul.d", "fmadd.d", "fmv.d.x", "fmv.x.d", "feq.d", "flt.d")
+FLOATS += ("fcvt.d.l", "fcvt.l.d", "fadd.s", "fcvt.s.d")
+
+
+def fuzz_regions(count: int, seed: int = 0, each: int = 20) -> int:
+    """Run `count` random programs, compiled; AssertionError where the engines differ.
+
+    `each` of them share a pair of harts, so that code changes as well.
+    """
+    entered = 0
+    for n in range(count):
+        random = Random(f"regions {seed} {n}")
+        if n % each == 0:
+            pair = Paged()
+        pair.begin(random)
+        native = pair.engines[0]
+        for budget in [100, *(random.choice((1, 7, 50, 300, 700)) for _ in range(8))]:
+            one, two = pair.slice(budget)
+            said = f"seed {seed}, program {n} (those from {n - n % each} on share harts)"
+            assert one == two, f"{said}: native {one}, reference {two}"
+            if one[0]:
+                for engine in pair.engines:
+                    engine.hart.pc += 4
+            for _ in range(3):
+                native.regions.poll()
+        entered += bool(native.regions.known)
+        memories = [engine.hart.ram.read(RAM_AT, RAM_SIZE) for engine in pair.engines]
+        assert memories[0] == memories[1], f"{said}: memory differs"
+    assert entered > count // 2, "hardly anything has been compiled"
+    return count
+
+
 # Mutated programs.
 
 MUTATED = ("hello", "hello-pie", "args", "fpround", "sort", "loop", "selfmod")
@@ -221,6 +453,7 @@ def fuzz_programs(count: int, seed: int = 0, each: int = 100) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--words", type=int, default=WORDS, metavar="N")
+    parser.add_argument("--regions", type=int, default=REGIONS, metavar="N")
     parser.add_argument("--programs", type=int, default=PROGRAMS, metavar="N")
     parser.add_argument("--files", type=int, default=FILES, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
@@ -231,7 +464,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         read = fuzz_files(Path(directory), options.files, options.seed)
         print(f"{options.files} damaged perf.data files: {read} read, the others refused, no crash")
-    for what, fuzz in (("words", fuzz_words), ("programs", fuzz_programs)):
+    fuzzes = {"words": fuzz_words, "regions": fuzz_regions, "programs": fuzz_programs}
+    for what, fuzz in fuzzes.items():
         began = time.monotonic()
         done = fuzz(getattr(options, what), options.seed)
         print(f"{done} {what} in {time.monotonic() - began:.0f} s: the engines agree, no crash")

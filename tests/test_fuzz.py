@@ -1,10 +1,14 @@
 """A slice of the fuzzing that `make fuzz` does in full."""
 
-from tests.fuzz import fuzz_programs, fuzz_words
+from tests.fuzz import fuzz_programs, fuzz_regions, fuzz_words
 
 
 def test_engines_agree_on_random_words_and_none_crashes():
     assert fuzz_words(6_000, seed=1) == 6_000
+
+
+def test_engines_agree_on_random_programs_that_are_compiled():
+    assert fuzz_regions(300, seed=2) == 300
 
 
 def test_mutated_programs_neither_crash_nor_hang():

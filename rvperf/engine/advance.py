@@ -21,12 +21,12 @@ from rvperf.machine.state import Block
 from rvperf.machine.timing import MISPREDICT_CYCLES, SLOWEST
 
 
-def advance() -> Interpreted:
-    """`i64 advance(state)`: as `run`, until `instructions` is `until` or a stop is reached.
+def approach() -> Interpreted:
+    """`i64 approach(state)`: as `enter`, until `instructions` is `until` or a stop is reached.
 
     Adds to `instructions` what has retired, and layout.STOPPED to the reason if there was a stop.
     """
-    m = Interpreted("advance")
+    m = Interpreted("approach")
     code = m.code
 
     def counts():
@@ -61,7 +61,7 @@ def advance() -> Interpreted:
     code.start("go")
     budget = select(far, enough - short, code.word(1))
     code.store(m.field("budget"), budget)
-    reason = code.word(code.value("call i64 @run(ptr %state)"))
+    reason = code.word(code.value("call i64 @enter(ptr %state)"))
     after, beyond_after = counts()
     retired = budget - m.read_field("budget") - ((beyond_after - beyond) & unit)
     code.store(m.field("instructions"), before[0] + retired)

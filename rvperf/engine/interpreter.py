@@ -11,6 +11,7 @@ from isa.record import Record
 from isa.spec import Insn, Table
 from rvperf.engine import layout
 from rvperf.engine.layout import (
+    ENGINE,
     ENTRY,
     ENTRY_1,
     ENTRY_2,
@@ -33,7 +34,7 @@ from rvperf.engine.recording import (
     record_transfer,
     start_clock,
 )
-from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
+from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit, in_state, typed
 from rvperf.machine import transfers
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART, SINK
@@ -47,6 +48,7 @@ SLOTS |= {"fs2": ENTRY_2, "rs3": ENTRY_3, "fs3": ENTRY_3}
 IMMEDIATES = ("imm", "uimm", "shamt", "rm", "uimm5")
 # Handlers before those of instructions, in the table's order.
 SPECIAL = ("undecoded", "reader", "call", "enter_region", "crossing", "resync", "resume")
+MOST_STEPS = 64  # that `look_further` goes each way
 ATOMIC = ("amo", "load-reserved", "store-conditional")
 # Bits of a page table entry that an access needs besides V and A. W without R is reserved.
 PTE_R, PTE_W = 1 << 1, 1 << 2
@@ -483,6 +485,8 @@ def missed(name: str, access: int, needed: int, unmapped: int) -> Interpreted:
         clean = code.fresh("clean")
         code.branch(code.load(code.address(flags, index), 8) == 0, clean, reader, LIKELY)
         code.start(clean)
+        stored = code.value(f"load ptr, ptr {m.field('stored')}, align 8")
+        code.store(code.address(stored, index), 1, 8)
     ram = code.value(f"load i64, ptr {m.field('ram')}, align 8")
     host = Ssa(code, ram) + index.shl(12)
     # The entry may hold another page for the other kind of access: drop that first.
@@ -491,10 +495,107 @@ def missed(name: str, access: int, needed: int, unmapped: int) -> Interpreted:
     keeps = kept == (va & ~0xFFF)
     code.store(code.address(slot, other), keeps.apply("select", keeps, kept, layout.NO_TAG))
     code.store(code.address(slot, layout.TLB_ADDEND), host - (va & ~0xFFF))
+    # Extents as well; where the page stays the same, this only makes them shorter.
+    code.store(code.address(m.field("extents"), offset.shr(2)), 0)
     code.store(code.address(slot, access), va & ~0xFFF)
     function = code.value("load ptr, ptr %entry, align 8")
     m.tail(function)
     return m
+
+
+def from_region(name: str) -> Interpreted:
+    """`void name()`, that regions call in mid-instruction: it preserves all registers."""
+    m = Interpreted(name)
+    m.code.put(f"%state = load ptr, {in_state(ENGINE['self'])}, align 8")
+    return m
+
+
+def from_region_text(m: Interpreted) -> str:
+    m.code.put("ret void")
+    return function_text(m.code, f"hidden preserve_allcc void @{m.code.name}()")
+
+
+def page_entry(m: Interpreted, page: Ssa, access: int, extent: int) -> tuple[str, str, SsaBit]:
+    """A page's entry in the TLB, its extent there, and whether it is mapped for the access."""
+    code = m.code
+    index = page.shr(12) & (layout.TLB_ENTRIES - 1)
+    entry = code.address(m.field("tlb"), index * layout.TLB_ENTRY)
+    mapped = code.load(code.address(entry, access)) == page
+    return entry, code.address(m.field("extents"), index * layout.EXTENT + extent), mapped
+
+
+def refill(name: str, access: int, extent: int) -> str:
+    """`void refill()`: open a window for the bytes that are wanted from `miss` on.
+
+    What is wanted becomes 0; it stays what it was if not all of the bytes lie in one extent.
+    """
+    m = from_region(name)
+    code = m.code
+    va, wanted = m.read_field("miss"), m.read_field("wanted")
+    page = va & ~0xFFF
+    entry, known, mapped = page_entry(m, page, access, extent)
+    found, lost, look, on = (code.fresh(label) for label in ("found", "lost", "look", "on"))
+    code.branch(mapped, found, lost, LIKELY)
+    code.start(lost)
+    code.put("ret void")
+    code.start(found)
+    # Looking further takes longer than the rest, and is seldom of use where much is known already.
+    refills = m.read_field("refills") + 1
+    code.store(m.field("refills"), refills)
+    code.branch((code.load(known, 32) == 0) | (refills & 15 == 0), look, on)
+    code.start(look)
+    code.put(f"call preserve_allcc void @look_further_{name}()")
+    code.goto(on)
+    code.start(on)
+    before, after = code.load(known, 16), code.load(code.address(known, 2), 16)
+    first = page - before.shl(12)
+    size = (before + after + 1).shl(12)
+    window = code.address(m.field("windows"), wanted & 0xFFFFFFFF)
+    code.store(code.address(window, layout.WINDOW_LOW), first)
+    code.store(code.address(window, layout.WINDOW_ROOM), size - 7)
+    code.store(code.address(window, layout.WINDOW_NEAR), size - (layout.NEAR - 1))
+    addend = code.load(code.address(entry, layout.TLB_ADDEND))
+    code.store(code.address(window, layout.WINDOW_ADDEND), addend)
+    outside = size.ult(va - first + wanted.shr(32))
+    code.store(m.field("wanted"), outside.apply("select", outside, wanted, 0))
+    return from_region_text(m)
+
+
+def look_further(name: str, access: int, extent: int) -> str:
+    """`void look_further()`: see how far the extent of the page at `miss` goes, which is mapped."""
+    m = from_region(name)
+    code = m.code
+    for local in ("first", "last", "steps"):
+        code.put(f"%{local} = alloca i64, align 8")
+    page = m.read_field("miss") & ~0xFFF
+    entry, known, _ = page_entry(m, page, access, extent)
+    addend = code.load(code.address(entry, layout.TLB_ADDEND))
+    code.store("%first", page - code.load(known, 16).shl(12))
+    code.store("%last", page + code.load(code.address(known, 2), 16).shl(12))
+    for end, way in (("%first", -1), ("%last", 1)):
+        look, longer, done = code.fresh("look"), code.fresh("longer"), code.fresh("done")
+        more = code.fresh("more")
+        code.store("%steps", MOST_STEPS)
+        code.goto(look)
+        code.start(look)
+        left = code.load("%steps") - 1
+        code.store("%steps", left)
+        code.branch(left == 0, done, more, UNLIKELY)
+        code.start(more)
+        next_page = code.load(end) + way * 4096
+        entry, beyond, mapped = page_entry(m, next_page, access, extent)
+        same = code.load(code.address(entry, layout.TLB_ADDEND)) == addend
+        code.branch(mapped & same, longer, done)
+        code.start(longer)
+        further = code.load(code.address(beyond, 1 + way), 16).shl(12)
+        code.store(end, next_page + (further if way > 0 else 0 - further))
+        code.goto(look)
+        code.start(done)
+    first, last = code.load("%first"), code.load("%last")
+    for at, pages in ((0, (page - first).shr(12)), (2, (last - page).shr(12))):
+        most = Ssa(code, 0xFFFF).ult(pages)
+        code.store(code.address(known, at), most.apply("select", most, 0xFFFF, pages), 16)
+    return from_region_text(m)
 
 
 def resync(name: str, in_region: bool) -> Interpreted:
@@ -568,7 +669,7 @@ def enter_region(name: str) -> Interpreted:
 def jump_cache(m: Native, pc, hit: str, miss: str) -> str:
     """Look pc up in the jump cache: goes to `hit` with the function returned, or to `miss`."""
     code = m.code
-    cache = code.value(f"load ptr, ptr {m.field('jumps')}, align 8")
+    cache = code.value(f"load ptr, {typed(m.field('jumps'))}, align 8")
     slot = code.address(cache, pc.shl(3) & ((layout.JUMP_ENTRIES - 1) * layout.JUMP_ENTRY))
     function = code.value(f"load ptr, ptr {code.address(slot, 8)}, align 8")
     code.branch(code.load(slot) == pc, hit, miss, LIKELY)
@@ -752,19 +853,33 @@ def decoder(table: Table) -> str:
     return function_text(code, "internal i64 @decode(i64 %word, ptr %entry, ptr %handlers)")
 
 
-def run_function() -> Interpreted:
-    """`i64 run(state)`: what Python calls. Makes the host's floating-point unit the guest's."""
-    m = Interpreted("run")
+def called_from_python(name: str, inner: str) -> Interpreted:
+    """`i64 name(state)`: what Python calls to have `inner` done. Lends the guest the host's
+    floating-point unit, and GS."""
+    m = Interpreted(name)
     code = m.code
-    m.set_host_control(m.host_control_for(m.read_field("frm") & 3))
-    pc, budget = m.read_field("pc"), m.read_field("budget")
-    start_clock(m, budget)
-    result = code.value(
-        f"call {CONVENTION} i64 @resume(ptr %state, ptr null, i64 {pc.text}, i64 {budget.text})"
+    # Regions reach the state by GS, which nothing else uses: arch_prctl(ARCH_SET_GS, state).
+    code.put(
+        'call i64 asm sideeffect "syscall", "={rax},{rax},{rdi},{rsi},~{rcx},~{r11},~{memory}"'
+        "(i64 158, i64 4097, ptr %state)"
     )
+    m.set_host_control(m.host_control_for(m.read_field("frm") & 3))
+    result = code.value(f"call i64 @{inner}(ptr %state)")
     m.raise_flags(m.host_flags())
     m.set_host_control(HOST_DEFAULT)
     code.put(f"ret i64 {result}")
+    return m
+
+
+def enter() -> Interpreted:
+    """`i64 enter(state)`: run from pc until the budget is spent or something is Python's."""
+    m = Interpreted("enter")
+    pc, budget = m.read_field("pc"), m.read_field("budget")
+    start_clock(m, budget)
+    result = m.code.value(
+        f"call {CONVENTION} i64 @resume(ptr %state, ptr null, i64 {pc.text}, i64 {budget.text})"
+    )
+    m.code.put(f"ret i64 {result}")
     return m
 
 
@@ -790,11 +905,20 @@ def module(table: Table, counting: bool = False) -> str:
         undecoded("crossing", True, counting),
     ]
     functions += [instruction(handler, counting) for handler in listed if handler.insn]
-    from rvperf.engine.advance import CAPTURE, advance, capture
+    from rvperf.engine.advance import CAPTURE, approach, capture
 
     declared = set()
-    text = [decoder(table), function_text(capture().code, CAPTURE)]
-    for m in (run_function(), advance()):
+    text = [
+        decoder(table),
+        function_text(capture().code, CAPTURE),
+        refill("refill_load", layout.TLB_LOAD, layout.EXTENT_LOAD),
+        refill("refill_store", layout.TLB_STORE, layout.EXTENT_STORE),
+        look_further("look_further_refill_load", layout.TLB_LOAD, layout.EXTENT_LOAD),
+        look_further("look_further_refill_store", layout.TLB_STORE, layout.EXTENT_STORE),
+    ]
+    for m in (enter(), approach()):
+        text.append(function_text(m.code, f"internal i64 @{m.code.name}(ptr %state)"))
+    for m in (called_from_python("run", "enter"), called_from_python("advance", "approach")):
         declared.update(m.code.declared)
         text.append(function_text(m.code, f"i64 @{m.code.name}(ptr %state)"))
     for m in functions:

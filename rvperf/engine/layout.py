@@ -15,6 +15,18 @@ TLB_ENTRY = 32
 TLB_LOAD, TLB_STORE, TLB_ADDEND = 0, 8, 16
 NO_TAG = (1 << 64) - 1
 
+# Extents: of a page in the TLB, how many pages before it and behind it are known to be mapped to
+# consecutive addresses of this process as well; two 16-bit numbers for loads, two for stores.
+EXTENT = 8
+EXTENT_LOAD, EXTENT_STORE = 0, 4
+# Windows: what accesses of compiled regions last used of an extent. Where it begins; how far the
+# first byte of an access of 8 bytes may lie behind that, plus one, or of NEAR bytes; what to add
+# to reach it in this process. All zeros is a window on nothing.
+WINDOWS = 1024
+WINDOW = 32
+WINDOW_LOW, WINDOW_ROOM, WINDOW_NEAR, WINDOW_ADDEND = 0, 8, 16, 24
+NEAR = 64
+
 # The fetch TLB: tag, decoded entries of the page, and the page's bytes in this process.
 FETCH_ENTRIES = 4096
 FETCH_ENTRY = 32
@@ -45,11 +57,13 @@ ENGINE.words("unit")  # all ones if the budget is of cycles rather than instruct
 ENGINE.words("until")  # `advance` returns when this many instructions have been counted
 ENGINE.words("threshold")  # jumps to an address until it is reported hot
 ENGINE.words("miss")  # the address of the access that missed the TLB
+ENGINE.words("wanted")  # for `refill`: which window (its offset), and how many bytes << 32
 ENGINE.words("mxcsr")  # on its way to or from the host's floating-point unit
 ENGINE.words("ram")  # where RAM lies in this process, its physical address, its size
 ENGINE.words("ram_base")
 ENGINE.words("ram_size")
 ENGINE.words("code")  # a byte for each page of RAM: has decoded instructions
+ENGINE.words("stored")  # a byte for each page of RAM: the TLB may have had it for stores
 ENGINE.words("decoded")  # a pointer for each page of RAM: its decoded page, or null
 ENGINE.words("handlers")  # the table of tier 0's functions
 ENGINE.words("jumps")  # the jump cache
@@ -61,7 +75,13 @@ ENGINE.words("samples")  # where the next sample goes in this process
 ENGINE.words("samples_end")
 ENGINE.words("chain")  # what of the call chain a sample has: see below
 ENGINE.words("chain_most")  # entries, the sample's own address among them
+ENGINE.words("refills")  # how many there were
+ENGINE.words("self")  # where the state lies
+ENGINE.words("refill_load")  # tier 0: open a window for what is wanted
+ENGINE.words("refill_store")
 ENGINE.bytes("fetch", FETCH_ENTRIES * FETCH_ENTRY, 64)
+ENGINE.bytes("windows", WINDOWS * WINDOW, 64)
+ENGINE.bytes("extents", TLB_ENTRIES * EXTENT, 64)
 ENGINE.bytes("tlb", TLB_ENTRIES * TLB_ENTRY, 64)
 
 NO_CHAIN, FRAME_CHAIN, CALLS_CHAIN = range(3)

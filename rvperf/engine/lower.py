@@ -162,15 +162,19 @@ class Native:
         pointer = self.field("fflags")
         self.code.store(pointer, self.code.load(pointer) | flags)
 
+    def plain_field(self, name: str) -> str:
+        """A pointer to an engine's field of the state that functions can be given."""
+        return self.field(name)
+
     def host_control(self) -> Ssa:
         """The host's control and status register."""
-        pointer = self.field("mxcsr")
+        pointer = self.plain_field("mxcsr")
         self.code.call("void", "llvm.x86.sse.stmxcsr", f"ptr {pointer}")
         return self.code.load(pointer, 32)
 
     def set_host_control(self, value) -> None:
         """Write the host's control and status register."""
-        pointer = self.field("mxcsr")
+        pointer = self.plain_field("mxcsr")
         self.code.store(pointer, value, 32)
         self.code.call("void", "llvm.x86.sse.ldmxcsr", f"ptr {pointer}")
 

@@ -69,6 +69,7 @@ class Native:
         ram = hart.ram
         self._decoded = Block(8 * (ram.size >> 12))
         self._pointers = self._decoded.words(0, ram.size >> 12)
+        self._stored = Block(ram.size >> 12)
         self._page_size = COUNTING_PAGE if self.counting else DECODED_PAGE
         self._pool = mmap.mmap(-1, POOL_PAGES * self._page_size)
         self._pool_address = ctypes.addressof(ctypes.c_char.from_buffer(self._pool))
@@ -84,10 +85,14 @@ class Native:
         words["ram_base"][0] = ram.base
         words["ram_size"][0] = ram.size
         words["code"][0] = ram.code.address
+        words["stored"][0] = self._stored.address
         words["decoded"][0] = self._decoded.address
         words["handlers"][0] = self.handlers.address
         words["resync"][0] = self.functions["resync"]
         words["resume"][0] = self.functions["resume"]
+        words["self"][0] = self._state
+        for name in ("refill_load", "refill_store"):
+            words[name][0] = self.functions[name]
         self.jumps = words["jumps"]
         self._no_jumps = Block(layout.JUMP_ENTRIES * layout.JUMP_ENTRY)
         self.jumps[0] = self._no_jumps.address
@@ -191,6 +196,12 @@ class Native:
     def forget_data_translations(self) -> None:
         """Empty the TLB of loads and stores."""
         ctypes.memset(self._state + ENGINE["tlb"], 0xFF, layout.TLB_ENTRIES * layout.TLB_ENTRY)
+        self._forget_windows()
+
+    def _forget_windows(self) -> None:
+        """Forget which translations lie side by side."""
+        ctypes.memset(self._state + ENGINE["extents"], 0, layout.TLB_ENTRIES * layout.EXTENT)
+        ctypes.memset(self._state + ENGINE["windows"], 0, layout.WINDOWS * layout.WINDOW)
 
     def _fenced(self, va: int | None, asid: int | None) -> None:
         if va is None:
@@ -200,6 +211,7 @@ class Native:
             fetch = ENGINE["fetch"] + (va >> 12) % layout.FETCH_ENTRIES * layout.FETCH_ENTRY
             for at in (tlb, tlb + 8, fetch):
                 self.hart.state.words(at)[0] = layout.NO_TAG
+            self._forget_windows()
         if self.regions:
             self.regions.unmapped(va)
 
@@ -227,7 +239,8 @@ class Native:
         self._pointers[index] = self._pool_address + at
         self._pages.append(index)
         self.hart.ram.code.view[index] = 1
-        self.forget_data_translations()  # a store to this page must be seen from now on
+        if self._stored.view[index]:
+            self.forget_data_translations()  # a store to this page must be seen from now on
 
     def decoded_page(self, index: int) -> int:
         """Where the entries of a RAM page lie in this process, or 0."""

@@ -19,18 +19,20 @@ from isa.ext import RV64GC
 from isa.spec import Decoded
 from rvperf.engine import layout
 from rvperf.engine.interpreter import CONVENTION, IMMEDIATES, PARAMETERS, jump_cache
+from rvperf.engine.layout import ENGINE
 from rvperf.engine.lower import ATTRIBUTES, Native, function_text, is_native, needs_floats
 from rvperf.engine.recording import cycle_now, pop_call, push_call, record_transfer
-from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit
+from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit, in_state, typed
 from rvperf.machine.calls import LINKS, hints
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART
-from rvperf.machine.timing import MISPREDICT_CYCLES, cycles_of, predict, predictor_index
+from rvperf.machine.timing import MISPREDICT_CYCLES, cycles_of, learn, predict, predictor_index
 from rvperf.machine.transfers import TAKEN_BRANCH, TYPES, type_of
 
 MOST_INSTRUCTIONS = 300  # of a region; compiling takes more than twice as long for twice as many
 FILLED_UP = 100  # regions smaller than this are filled up with other hot addresses
-NO_PAGE = 0x800  # no address cut to its page and alignment looks so
+GROUP_BYTES = 256  # accesses through one register that lie this close are checked together
+ACCESS_BYTES = {"b": 1, "h": 2, "w": 4, "d": 8}
 
 
 @dataclass
@@ -60,7 +62,6 @@ class BasicBlock:
     next: list[int] = field(default_factory=list)
     loop: int = 0  # which loop it is in, 0 for none
     dirty: set[str] = field(default_factory=set)  # registers the state may lack on arrival
-    pages: set[str] = field(default_factory=set)  # page memos that may be set on arrival
     needed: set[str] = field(default_factory=set)  # registers that must have values on arrival
 
     def writes(self) -> set[str]:
@@ -71,10 +72,6 @@ class BasicBlock:
         """The registers that the state may lack when the block is left."""
         return self.dirty | self.writes() if self.loop else set()
 
-    def accesses(self) -> set[str]:
-        """The page memos that the block's memory accesses may set."""
-        return {name for step in self.steps if (name := memo(step.decoded))}
-
 
 def written(decoded: Decoded) -> str | None:
     """The register that an instruction writes, as `x5` or `f5`."""
@@ -84,13 +81,87 @@ def written(decoded: Decoded) -> str | None:
     return f"{'x' if target == 'rd' else 'f'}{decoded.operands[target]}"
 
 
-def memo(decoded: Decoded) -> str | None:
-    """What an access remembers its page under: the register that its address is based on, and
-    whether it loads or stores. None for what accesses no memory, or does so atomically."""
-    kind = decoded.insn.kind.removeprefix("fp-")
-    if kind not in ("load", "store"):
-        return None
-    return f"{kind}{decoded.operands['rs1']}"
+@dataclass
+class Group:
+    """Accesses that lie close together: through registers whose values differ by constants known
+    here. What they access, relative to the first such value, is [`first`, `end`)."""
+
+    first: int
+    end: int
+    stores: bool
+    window: int  # where in the state the window is that they use
+    checked: bool = False  # whether the code so far has made sure that all lies in the window
+    addend: tuple[int, Ssa] | None = None  # what to add to their addresses, and in which block
+
+
+class Accesses:
+    """Which group each access of a block belongs to.
+
+    Each register's value is a constant behind a value that is `original`: a register's when the
+    block is entered, or what some instruction of it computes. `before` is the block that this one
+    is only entered from, if there is one: what has been checked there still holds.
+    """
+
+    def __init__(self, block: BasicBlock, windows: Windows, before: Accesses | None):
+        self.at: dict[int, tuple[Group, int]] = {}  # by index of the step; where in it it is
+        self.values: dict[int, tuple[object, int]] = dict(before.values) if before else {}
+        self.groups: dict[object, list[Group]] = {}  # by original value
+        inherited = before.groups if before else {}
+        values = self.values
+        for index, step in enumerate(block.steps):
+            decoded = step.decoded
+            insn, operands = decoded.insn, decoded.operands
+            kind = insn.kind.removeprefix("fp-")
+            if kind in ("load", "store"):
+                rs1 = operands["rs1"]
+                original, offset = values.get(rs1, (rs1, 0))
+                offset += operands["imm"]
+                end = offset + ACCESS_BYTES[insn.name.removeprefix("f")[1]]
+                stores = kind == "store"
+                for group in inherited.get(original, ()):
+                    if group.first <= offset and end <= group.end and stores <= group.stores:
+                        break
+                else:
+                    group = self._group(original, offset, end, stores, step.pc, windows)
+                self.at[index] = group, offset
+            if (to := written(decoded)) and to[0] == "x":
+                value = (step.pc, 0)
+                if insn.name == "addi":
+                    rs1 = operands["rs1"]
+                    original, offset = values.get(rs1, (rs1, 0))
+                    value = original, offset + operands["imm"]
+                elif insn.name == "add" and not operands["rs1"]:
+                    value = values.get(operands["rs2"], (operands["rs2"], 0))
+                values[int(to[1:])] = value
+        for original, some in inherited.items():
+            self.groups.setdefault(original, []).extend(some)
+
+    def _group(self, original, offset: int, end: int, stores: bool, pc: int, windows) -> Group:
+        """The group of this block that [offset, end) behind a value belongs to, made if need be."""
+        for group in self.groups.setdefault(original, []):
+            first, last = min(group.first, offset), max(group.end, end)
+            if last - first <= GROUP_BYTES:
+                group.first, group.end = first, last
+                group.stores |= stores
+                return group
+        group = Group(offset, end, stores, windows.new(pc))
+        self.groups[original].append(group)
+        return group
+
+
+class Windows:
+    """The windows that a region uses: whichever, as long as they are not the same."""
+
+    def __init__(self):
+        self.taken: set[int] = set()
+
+    def new(self, pc: int) -> int:
+        """The offset in the state's windows of one for the access at pc."""
+        number = pc >> 1
+        while (found := number % layout.WINDOWS) in self.taken:
+            number += 1
+        self.taken.add(found)
+        return found * layout.WINDOW
 
 
 class Snapshot:
@@ -148,20 +219,30 @@ def explore(
 ) -> Shape | None:
     """The region at head; None if there is nothing to compile.
 
-    Breadth first, so that what the limit cuts off is what is farthest from the head. Other hot
-    addresses, `also`, fill it up: the cases of a switch, which only an indirect jump connects.
+    Breadth first, so that what the limit cuts off is what is farthest from the head. What it calls
+    fills it up, then other hot addresses, `also`: the cases of a switch, which only an indirect
+    jump connects.
     """
     steps: dict[int, Step] = {}
     leaders = {head}
     roots = [head]
     queue = deque(roots)
     waiting = deque(also)
+    called: deque[int] = deque()
+    calls: list[int] = []  # where direct calls are
+    returns: list[int] = []
+    switches: list[int] = []  # where other indirect jumps are
+    cases = [head]
     follow: dict[int, list[int]] = {}
-    while queue or waiting:
+    while queue or called or waiting:
         if not queue:
             if len(steps) >= FILLED_UP:
                 break
-            roots.append(waiting.popleft())
+            if called:
+                roots.append(called.popleft())
+            else:
+                roots.append(waiting.popleft())
+                cases.append(roots[-1])
             leaders.add(roots[-1])
             queue.append(roots[-1])
         pc = queue.popleft()
@@ -179,8 +260,13 @@ def explore(
                 follow[pc] = [step.target(), step.next_pc]
             elif decoded.operands["rd"] in LINKS:
                 roots.append(step.next_pc)
+                if kind == "jump":
+                    calls.append(pc)
+                    called.append(step.target())
             elif kind == "jump" and decoded.operands["rd"] == 0:
                 follow[pc] = [step.target()]
+            elif kind == "jump-register" and decoded.operands["rd"] == 0:
+                (returns if decoded.operands["rs1"] in LINKS else switches).append(pc)
             leaders.update(follow[pc], roots)
             queue.extend(follow[pc] or roots[-1:])
             break
@@ -203,10 +289,45 @@ def explore(
                 break
     if head not in blocks:
         return None
+    for block in blocks.values():
+        if block.steps[-1].pc in switches and len(cases) > 1:
+            block.next = [pc for pc in cases if pc in blocks]
+    _connect_calls(blocks, set(calls), set(returns))
     shape = Shape(blocks, [pc for pc in dict.fromkeys(roots) if pc in blocks])
     _mark_loops(blocks)
     _mark_dirty(blocks)
     return shape
+
+
+def _connect_calls(blocks: dict[int, BasicBlock], calls: set[int], returns: set[int]) -> None:
+    """Let calls go to what they call, where that is in the region, and returns from there come
+    back."""
+    callers: dict[int, list[BasicBlock]] = {}
+    for block in blocks.values():
+        last = block.steps[-1]
+        if last.pc in calls and last.target() in blocks:
+            callers.setdefault(last.target(), []).append(block)
+    for entry, some in callers.items():
+        seen = {entry}
+        stack = [entry]
+        while stack:
+            block = blocks[stack.pop()]
+            last = block.steps[-1]
+            following = block.next
+            if last.pc in returns:
+                back = [caller.steps[-1].next_pc for caller in some]
+                block.next = list(dict.fromkeys([*block.next, *(b for b in back if b in blocks)]))
+                continue
+            if last.decoded.insn.writes == "rd" and last.decoded.operands["rd"] in LINKS:
+                following = (
+                    [last.next_pc] if last.decoded.insn.kind.startswith("jump") else following
+                )
+            new = [pc for pc in following if pc in blocks and pc not in seen]
+            seen.update(new)
+            stack.extend(new)
+    for entry, some in callers.items():
+        for block in some:
+            block.next = [entry]
 
 
 def _mark_loops(blocks: dict[int, BasicBlock]) -> None:
@@ -248,21 +369,18 @@ def _mark_loops(blocks: dict[int, BasicBlock]) -> None:
 
 
 def _mark_dirty(blocks: dict[int, BasicBlock]) -> None:
-    """Which registers may differ from the state when a block is entered, and which page memos may
-    be set."""
+    """Which registers may differ from the state when a block is entered."""
     queue = list(blocks.values())
     while queue:
         block = queue.pop()
-        pages = block.pages | block.accesses()
         for pc in block.next:
             following = blocks.get(pc)
             if following is None:
                 continue
             inside = block.loop and block.loop == following.loop
             leaving = block.changed() if inside else set()
-            if not (leaving <= following.dirty and pages <= following.pages):
+            if not leaving <= following.dirty:
                 following.dirty |= leaving
-                following.pages |= pages
                 queue.append(following)
 
 
@@ -274,6 +392,7 @@ class Compiled(Native):
         self.blocks = shape.blocks
         self.roots = shape.roots
         self.exits: set[int] = set()
+        self.windows = Windows()
         self.records_calls = "calls" in live
         self.recorded = {number for name, number in TYPES.items() if name in live}
         self.counted = [name for name in ("branches", "loads", "stores") if name in live]
@@ -317,52 +436,77 @@ class Compiled(Native):
             to.append(self._saved(register))
         for pointer in to:
             if register[0] == "f":
-                self.code.put(f"store double {value.double_text}, ptr {pointer}, align 8")
+                self.code.put(f"store double {value.double_text}, {typed(pointer)}, align 8")
             else:
                 self.code.store(pointer, value)
 
     def _saved(self, register: str) -> str:
         """A pointer to the register in the state."""
-        return self.code.address("%state", HART[register[0]] + 8 * int(register[1:]))
+        return in_state(HART[register[0]] + 8 * int(register[1:]))
+
+    def field(self, name: str, index: int = 0) -> str:
+        """A pointer to a field of the state, by way of GS: that leaves a register to the guest."""
+        offset = HART.offsets.get(name)
+        return in_state((ENGINE[name] if offset is None else offset) + 8 * index)
+
+    def _state(self) -> str:
+        """The state's address."""
+        return self.code.value(f"load ptr, {self.field('self')}, align 8")
+
+    def plain_field(self, name: str) -> str:
+        return self.code.address(self._state(), ENGINE[name])
 
     # The function.
 
     def _function(self, kinds: list[str]) -> None:
         code = self.code
         code.put("%left = alloca i64, align 8")
-        code.put("store i64 %budget, ptr %left, align 8")
+        left = Ssa(code, "%budget") - self.most
+        code.store("%left", left)
         for name in self.counted:
             code.put(f"%{name} = alloca i64, align 8")
             code.put(f"store i64 0, ptr %{name}, align 8")
-        for name in sorted({name for block in self.blocks.values() for name in block.accesses()}):
-            for part, value in (("page", NO_PAGE), ("addend", 0)):
-                code.put(f"%{name}.{part} = alloca i64, align 8")
-                code.put(f"store i64 {value}, ptr %{name}.{part}, align 8")
         for register in self.registers:
             kind = "double" if register[0] == "f" else "i64"
             code.put(f"%{register} = alloca {kind}, align 8")
+        short, enough = code.fresh("short"), code.fresh("enough")
+        code.branch(left.slt(0), short, enough, UNLIKELY)
+        code.start(short)
+        self._resume(Ssa(code, "%pc"), Ssa(code, "%budget"))
+        code.start(enough)
         if any(map(needs_floats, kinds)):
             slow, on = code.fresh("slow"), code.fresh("on")
             code.branch(self.read_field("fp_slow") != 0, slow, on, UNLIKELY)
             code.start(slow)
             self._resume(Ssa(code, "%pc"), Ssa(code, "%budget"))
             code.start(on)
-        ways = " ".join(f"i64 {pc}, label %enter{pc:x}" for pc in self.longest)
-        code.put(f"switch i64 %pc, label %elsewhere [ {ways} ]")
+        self._choose(Ssa(code, "%pc"), {pc: f"enter{pc:x}" for pc in self.entries}, "elsewhere")
         code.start("elsewhere")
         self._resume(Ssa(code, "%pc"), Ssa(code, "%budget"))
-        for pc in self.longest:
+        for pc in self.entries:
             code.start(f"enter{pc:x}")
             for register in sorted(self.blocks[pc].needed):
                 kind = "double" if register[0] == "f" else "i64"
-                value = code.value(f"load {kind}, ptr {self._saved(register)}, align 8")
+                value = code.value(f"load {kind}, {self._saved(register)}, align 8")
                 code.put(f"store {kind} {value}, ptr %{register}, align 8")
             code.goto(f"b{pc:x}")
-        for block in self.blocks.values():
-            self._block(block)
+        for pc in self.order:
+            self._block(self.blocks[pc])
         for pc in sorted(self.exits):
             code.start(f"exit{pc:x}")
             self._leave(Ssa(code, pc))
+        for pc in sorted({to for _, to in self.back}):
+            code.start(f"spent{pc:x}")
+            self._save(self.blocks[pc].changed())
+            self._save_counts()
+            self._resume(Ssa(code, pc), self._budget())
+
+    def _budget(self) -> Ssa:
+        """What may still retire, where the counts are settled."""
+        # Hidden from LLVM, which would else keep this in loops rather than `%left`.
+        left = self.code.load("%left").text
+        hidden = self.code.value(f'call i64 asm "", "=r,0"(i64 {left})')
+        return Ssa(self.code, hidden) + self.most
 
     def _block(self, block: BasicBlock) -> None:
         code = self.code
@@ -372,14 +516,10 @@ class Compiled(Native):
         self.side_edges: list[tuple[int, str, Counter]] = []
         self.index = 0
         self.counts = Counter(self.carried[block.pc])
-        if block.pc in self.longest:
-            enough = f"go{block.pc:x}"
-            self._side_edge()
-            short = code.load("%left").slt(self.longest[block.pc])
-            code.branch(short, self.side, enough, UNLIKELY)
-            code.start(enough)
         self.jumped = self.when = None
-        self.memos = set(block.pages)
+        self.turns: set[int] = set()
+        self.accesses = Accesses(block, self.windows, self.accesses_of.get(self.only.get(block.pc)))
+        self.accesses_of[block.pc] = self.accesses
         for step in block.steps:
             self._step(step)
             self.counts += self._tally(step)
@@ -387,6 +527,8 @@ class Compiled(Native):
         last = block.steps[-1]
         if self.when is not None:
             self._branch(last, self.when)
+        elif last.decoded.insn.kind == "jump-register" and block.next:
+            self._switch(block)
         elif self.jumped is not None and not block.next:
             self._settle(self.counts)
             self._save(block.changed())
@@ -394,15 +536,27 @@ class Compiled(Native):
         else:
             self._arrive(block.next[0])
             code.goto(self._label(block.next[0]))
+            self._turns()
         if self.side_edges:
             self._side_exit(block)
 
     def _label(self, pc: int) -> str:
-        """Where control goes for pc: a block of the region, or an exit."""
+        """Where control goes from this block for pc: a block of the region, or an exit."""
+        if (self.block.pc, pc) in self.back:
+            self.turns.add(pc)
+            return f"turn{self.block.pc:x}.{pc:x}"
         if pc in self.blocks:
             return f"b{pc:x}"
         self.exits.add(pc)
         return f"exit{pc:x}"
+
+    def _turns(self) -> None:
+        """Where loops come round from this block: settle the counts, and see if any are left."""
+        code = self.code
+        for pc in sorted(self.turns):
+            code.start(self._label(pc))
+            self._settle(self.counts)
+            code.branch(code.load("%left").slt(0), f"spent{pc:x}", f"b{pc:x}", UNLIKELY)
 
     # Counts. What a block retires is a constant, and so is what a chain of blocks retires that are
     # only entered from one another: the sum is carried along, and settled where ways join.
@@ -426,28 +580,31 @@ class Compiled(Native):
         return self._tally(step)["budget"] + (MISPREDICT_CYCLES if wrong else 0)
 
     def _plan(self) -> None:
-        """Find out what is carried into each block, and where the budget is checked.
+        """Find out what is carried into each block, and what the budget is checked for.
 
-        It is checked where a loop comes round and where the region is entered, which may be at
-        the same places: for the longest way to the next check, so that no block between asks.
+        It is checked where the region is entered and where a loop comes round: for the longest
+        way between two of these, so that no block between asks, and `%left` is what is left
+        beyond that.
         """
-        order = _depth_first(self.blocks, self.roots)
+        self.order = order = _depth_first(self.blocks, self.roots)
         place = {pc: n for n, pc in enumerate(order)}
         edges = [(b.pc, to) for b in self.blocks.values() for to in b.next if to in self.blocks]
-        back = [to for at, to in edges if place[at] >= place[to]]
+        self.back = {(at, to) for at, to in edges if place[at] >= place[to]}
         entered = Counter(to for _, to in edges)
-        checked = dict.fromkeys([*self.roots, *sorted(back)])
+        self.entries = dict.fromkeys([*self.roots, *sorted({to for _, to in self.back})])
         self.carried = {pc: Counter() for pc in self.blocks}
+        self.only = {to: at for at, to in edges if entered[to] == 1 and to not in self.entries}
+        self.accesses_of: dict[int, Accesses] = {}
         need: dict[int, int] = {}
         for pc in reversed(order):
             block = self.blocks[pc]
-            following = [need[to] for to in block.next if to in need and to not in checked]
+            following = [need[to] for to in block.next if to in need and (pc, to) not in self.back]
             need[pc] = sum(map(self._most, block.steps)) + max(following, default=0)
-        self.longest = {pc: need[pc] for pc in checked}
+        self.most = max(need[pc] for pc in self.entries)
         for pc in order:
             leaving = sum(map(self._tally, self.blocks[pc].steps), self.carried[pc])
             for to in self.blocks[pc].next:
-                if to in self.blocks and entered[to] == 1 and to not in checked:
+                if to in self.only:
                     self.carried[to] = leaving
 
     def _mark_needed(self) -> None:
@@ -475,7 +632,9 @@ class Compiled(Native):
 
     def _arrive(self, pc: int) -> None:
         """On the way to pc: settle the counts, unless they are carried there, and bring the state
-        up to date where a loop is left."""
+        up to date where a loop is left. Where one comes round, that is settled last."""
+        if (self.block.pc, pc) in self.back:
+            return
         if not self.carried.get(pc):
             self._settle(self.counts)
         to = self.blocks.get(pc)
@@ -491,7 +650,7 @@ class Compiled(Native):
 
     def _step(self, step: Step) -> None:
         insn, operands = step.decoded.insn, step.decoded.operands
-        self.pc, self.memo = step.pc, memo(step.decoded)
+        self.pc = step.pc
         given = {}
         for name in insn.parameters:
             if name == "m":
@@ -537,7 +696,7 @@ class Compiled(Native):
 
     def _cycle_after(self, counts: Counter) -> Ssa:
         """The mode's cycles when `counts` will have been settled."""
-        left = self.code.load("%left") - counts["budget"]
+        left = self.code.load("%left") + (self.most - counts["budget"])
         if self.budget_of_cycles:
             return cycle_now(self, left, layout.CYCLES)
         cycle = cycle_now(self, left, 0)
@@ -546,32 +705,49 @@ class Compiled(Native):
         return cycle + counts["extra_cycles"]
 
     def _host(self, addr, size, access, aligned=False) -> str:
-        """As in tier 0, but an access first tries the page that the last one through the same
-        register found, and else bets that what is to be added is the same for this page too, so
-        that the access need not wait for the TLB."""
-        code, name = self.code, self.memo
-        if name is None:
+        """As in tier 0, but by the window that the access's group has; filled by tier 0 if need be,
+        which leaves the instruction to tier 0 if it can't."""
+        code = self.code
+        if self.index not in self.accesses.at:
             return super()._host(addr, size, access, aligned)
-        tried = name in self.memos
-        self.memos.add(name)
-        found, same = code.fresh("found"), code.fresh("same")
-        if tried:
-            page = code.load(f"%{name}.page")
-            probe = code.fresh("probe")
-            code.branch(page == (addr & (~0xFFF | size - 1)), same, probe, LIKELY)
-            code.start(probe)
-        addend = self._probe(addr, size, access, aligned)
-        code.store(f"%{name}.page", addr & ~0xFFF)
-        if tried:
-            code.branch(code.load(f"%{name}.addend") == addend, same, found, LIKELY)
-            code.start(found)
-            # The barrier keeps LLVM from taking the TLB's word in place of the equal one we have.
-            code.put('call void asm sideeffect "", ""()')
-        code.store(f"%{name}.addend", addend)
-        code.goto(same)
-        code.start(same)
-        host = addr + code.load(f"%{name}.addend")
+        group, offset = self.accesses.at[self.index]
+        if not group.checked:
+            self._check(group, addr + (group.first - offset))
+        if group.addend is None or group.addend[0] != self.block.pc:
+            place = ENGINE["windows"] + group.window
+            addend = code.load(in_state(place + layout.WINDOW_ADDEND))
+            group.addend = self.block.pc, addend
+        host = addr + group.addend[1]
         return code.value(f"inttoptr i64 {host.text} to ptr")
+
+    def _check(self, group: Group, first: Ssa) -> None:
+        """Make sure that all of the group, which begins at address `first`, is in its window."""
+        code = self.code
+        place = ENGINE["windows"] + group.window
+        size = group.end - group.first
+        opened, refill = code.fresh("opened"), code.fresh("refill")
+        distance = first - code.load(in_state(place + layout.WINDOW_LOW))
+        room = layout.WINDOW_NEAR if 8 < size <= layout.NEAR else layout.WINDOW_ROOM
+        inside = distance.ult(code.load(in_state(place + room)))
+        if size > layout.NEAR:
+            begins = code.fresh("begins")
+            code.branch(inside, begins, refill, LIKELY)
+            code.start(begins)
+            inside = (distance + (size - 8)).ult(code.load(in_state(place + room)))
+        code.branch(inside, opened, refill, LIKELY)
+        code.start(refill)
+        wanted = self.field("wanted")
+        code.store(self.field("miss"), first)
+        code.store(wanted, size << 32 | group.window)
+        name = "refill_store" if group.stores else "refill_load"
+        function = code.value(f"load ptr, {self.field(name)}, align 8")
+        code.put(f"call preserve_allcc void {function}() #1")
+        failed = code.fresh("failed")
+        code.branch(code.load(wanted) == 0, opened, failed, LIKELY)
+        code.start(failed)
+        self.give_up()
+        code.start(opened)
+        group.checked = True
 
     # Ways out of an instruction.
 
@@ -601,14 +777,14 @@ class Compiled(Native):
         self._settle(done)
         self._save(block.changed())
         self._save_counts()
-        self._resume(pc, code.load("%left"))
+        self._resume(pc, self._budget())
 
     def _save(self, dirty: set[str]) -> None:
         """Bring registers up to date in the state."""
         for register in sorted(dirty):
             kind = "double" if register[0] == "f" else "i64"
             value = self.code.value(f"load {kind}, ptr %{register}, align 8")
-            self.code.put(f"store {kind} {value}, ptr {self._saved(register)}, align 8")
+            self.code.put(f"store {kind} {value}, {self._saved(register)}, align 8")
 
     def _save_counts(self) -> None:
         """Add what was counted to the state's counters."""
@@ -620,25 +796,25 @@ class Compiled(Native):
         code = self.code
         result = code.value(
             f"musttail call {CONVENTION} i64 {function}"
-            f"(ptr %state, ptr %entry, i64 {pc.text}, i64 {budget.text})"
+            f"(ptr {self._state()}, ptr %entry, i64 {pc.text}, i64 {budget.text})"
         )
         code.put(f"ret i64 {result}")
 
     def _resume(self, pc: Ssa, budget: Ssa) -> None:
-        function = self.code.value(f"load ptr, ptr {self.field('resume')}, align 8")
+        function = self.code.value(f"load ptr, {self.field('resume')}, align 8")
         self._tail(function, pc, budget)
 
     def _leave(self, pc: Ssa) -> None:
         """Go on at pc outside the region: in the next one, or in tier 0."""
         code = self.code
         self._save_counts()
-        budget = code.load("%left")
+        budget = self._budget()
         hit, miss = code.fresh("hit"), code.fresh("miss")
         function = jump_cache(self, pc, hit, miss)
         code.start(hit)
         self._tail(function, pc, budget)
         code.start(miss)
-        resync = code.value(f"load ptr, ptr {self.field('resync')}, align 8")
+        resync = code.value(f"load ptr, {self.field('resync')}, align 8")
         self._tail(resync, pc, budget)
 
     # Jumps.
@@ -649,16 +825,47 @@ class Compiled(Native):
         else:
             self.when = when
 
+    def _choose(self, pc: Ssa, labels: dict[int, str], otherwise: str) -> None:
+        """Go to the label that an address has. Addresses are even: halving them makes for shorter
+        tables."""
+        code = self.code
+        distance = pc - min(labels)
+        code.declared.add("declare i64 @llvm.fshr.i64(i64, i64, i64)")
+        half = code.value(
+            f"call i64 @llvm.fshr.i64(i64 {distance.text}, i64 {distance.text}, i64 1)"
+        )
+        ways = " ".join(
+            f"i64 {(at - min(labels)) // 2}, label %{label}" for at, label in labels.items()
+        )
+        code.put(f"switch i64 {half}, label %{otherwise} [ {ways} ]")
+
+    def _switch(self, block: BasicBlock) -> None:
+        """End the block by an indirect jump that may stay in the region."""
+        code = self.code
+        elsewhere = code.fresh("elsewhere")
+        labels = {pc: code.fresh("case") for pc in block.next}
+        self._choose(self.jumped, labels, elsewhere)
+        code.start(elsewhere)
+        self._settle(self.counts)
+        self._save(block.changed())
+        self._leave(self.jumped)
+        for pc, label in labels.items():
+            code.start(label)
+            self._arrive(pc)
+            code.goto(self._label(pc))
+        self._turns()
+
     def _branch(self, step: Step, when: SsaBit) -> None:
         """End the block by a conditional branch, and let the predictor see it."""
         code = self.code
-        counter = code.address("%state", HART["predictor"] + predictor_index(step.pc))
+        counter = in_state(HART["predictor"] + predictor_index(step.pc))
         taken, fallen = code.fresh("taken"), code.fresh("fallen")
         code.branch(when, taken, fallen)
         for label, way, pc in ((taken, True, step.target()), (fallen, False, step.next_pc)):
             code.start(label)
             if way and TAKEN_BRANCH in self.recorded:
-                missed = self._learn(counter, way)
+                known = predict(code.load(counter, 8), SsaBit(code, way))
+                missed = self._count_branch(counter, *known)
                 cycle = self._cycle_after(self.counts)
                 record_transfer(self, TAKEN_BRANCH, step.pc, pc, missed, cycle)
                 self._arrive(pc)
@@ -666,22 +873,21 @@ class Compiled(Native):
                 continue
             self._arrive(pc)
             go = self._label(pc)
-            learn = code.fresh("learn")
+            wrong = code.fresh("learn")
             # A saturated counter that was right stays as it is, and there is nothing to count.
-            code.branch(code.load(counter, 8) == (3 if way else 0), go, learn, LIKELY)
-            code.start(learn)
-            self._learn(counter, way)
+            code.branch(code.load(counter, 8) == (3 if way else 0), go, wrong, LIKELY)
+            code.start(wrong)
+            self._count_branch(counter, *learn(code.load(counter, 8), way))
             code.goto(go)
+        self._turns()
 
-    def _learn(self, counter: str, way: bool) -> Ssa:
-        """Let the predictor see how a branch went: was it mispredicted, a word."""
+    def _count_branch(self, counter: str, after: Ssa, missed: SsaBit) -> Ssa:
+        """What the predictor has learnt of a branch; gives whether it was wrong, as a word."""
         code = self.code
-        after, missed = predict(code.load(counter, 8), SsaBit(code, way))
         code.store(counter, after, 8)
         self.bump("branch_misses", missed.word())
         if self.budget_of_cycles:
-            left = code.load("%left") - missed.word() * MISPREDICT_CYCLES
-            code.store("%left", left)
+            code.store("%left", code.load("%left") - missed.word() * MISPREDICT_CYCLES)
         return missed.word()
 
 
@@ -722,7 +928,7 @@ def region_module(name: str, shape: Shape, live: frozenset[str]) -> tuple[str, t
     """(the LLVM module of a region whose function is called `name`, where it can be entered)."""
     compiled = Compiled(name, shape, live)
     parts = (*sorted(compiled.code.declared), compiled.text(), ATTRIBUTES, METADATA)
-    return "\n".join(parts), tuple(compiled.longest)
+    return "\n".join(parts), tuple(compiled.entries)
 
 
 def exits(shape: Shape) -> set[int]:

@@ -15,6 +15,9 @@ LIKELY = "!prof !0"
 UNLIKELY = "!prof !1"
 METADATA = '!0 = !{!"branch_weights", i32 4000, i32 1}\n!1 = !{!"branch_weights", i32 1, i32 4000}'
 
+# A pointer relative to GS, where compiled regions find the state.
+IN_STATE = "ptr addrspace(256)"
+
 SIMPLE = {
     "add": "add",
     "sub": "sub",
@@ -85,11 +88,12 @@ class Code:
         """The pointer `offset` bytes (an int or a word) behind base."""
         if isinstance(offset, Ssa):
             offset = offset.text
-        return self.value(f"getelementptr i8, ptr {base}, i64 {offset}")
+        address = self.value(f"getelementptr i8, {typed(base)}, i64 {offset}")
+        return f"{IN_STATE} {address}" if base.startswith(IN_STATE) else address
 
     def load(self, pointer: str, bits: int = 64) -> Ssa:
         """The word of `bits` at a pointer, zero-extended."""
-        value = self.value(f"load i{bits}, ptr {pointer}, align {1 if bits < 64 else 8}")
+        value = self.value(f"load i{bits}, {typed(pointer)}, align {1 if bits < 64 else 8}")
         if bits < 64:
             value = self.value(f"zext i{bits} {value} to i64")
         return Ssa(self, value)
@@ -102,7 +106,17 @@ class Code:
                 value = str(int(value) & ((1 << bits) - 1))
             else:
                 value = self.value(f"trunc i64 {value} to i{bits}")
-        self.put(f"store i{bits} {value}, ptr {pointer}, align {1 if bits < 64 else 8}")
+        self.put(f"store i{bits} {value}, {typed(pointer)}, align {1 if bits < 64 else 8}")
+
+
+def in_state(offset: int) -> str:
+    """A pointer to the byte `offset` of the state, relative to GS."""
+    return f"{IN_STATE} inttoptr (i64 {offset} to {IN_STATE})"
+
+
+def typed(pointer: str) -> str:
+    """A pointer with its type: one of this process's addresses unless it says otherwise."""
+    return pointer if pointer.startswith("ptr ") else f"ptr {pointer}"
 
 
 def text_of(word) -> str:

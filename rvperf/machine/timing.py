@@ -55,3 +55,8 @@ def predict(counter, taken):
     down = select(counter == 0, counter, counter - 1)
     missed = (predicted & ~taken) | (~predicted & taken)
     return select(taken, up, down), missed
+
+
+def learn(counter, taken: bool):
+    """As `predict` where the way is known, and that the counter is not saturated that way yet."""
+    return (counter + 1, counter.ult(2)) if taken else (counter - 1, counter.uge(2))
