@@ -21,7 +21,7 @@ EXTENT = 8
 EXTENT_LOAD, EXTENT_STORE = 0, 4
 # Windows: what accesses of compiled regions last used of an extent. Where it begins; how far the
 # first byte of an access of 8 bytes may lie behind that, plus one, or of NEAR bytes; what to add
-# to reach it in this process. All zeros is a window on nothing.
+# to reach it in this process. All zeros is a window on nothing. Those at odd places are for stores.
 WINDOWS = 1024
 WINDOW = 32
 WINDOW_LOW, WINDOW_ROOM, WINDOW_NEAR, WINDOW_ADDEND = 0, 8, 16, 24

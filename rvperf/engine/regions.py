@@ -89,9 +89,14 @@ class Group:
     first: int
     end: int
     stores: bool
-    window: int  # where in the state the window is that they use
+    pair: int  # of windows: the one for loads, or for stores if any of them is one
     checked: bool = False  # whether the code so far has made sure that all lies in the window
     addend: tuple[int, Ssa] | None = None  # what to add to their addresses, and in which block
+
+    @property
+    def window(self) -> int:
+        """Which offset its window has in the state's windows."""
+        return (2 * self.pair + self.stores) * layout.WINDOW
 
 
 class Accesses:
@@ -150,18 +155,19 @@ class Accesses:
 
 
 class Windows:
-    """The windows that a region uses: whichever, as long as they are not the same."""
+    """The windows that a region uses: whichever, as long as they are not the same. Other regions
+    may use them too, for the same kind of access."""
 
     def __init__(self):
         self.taken: set[int] = set()
 
     def new(self, pc: int) -> int:
-        """The offset in the state's windows of one for the access at pc."""
+        """The number of a pair of windows, for loads and for stores, for the access at pc."""
         number = pc >> 1
-        while (found := number % layout.WINDOWS) in self.taken:
+        while (found := number % (layout.WINDOWS // 2)) in self.taken:
             number += 1
         self.taken.add(found)
-        return found * layout.WINDOW
+        return found
 
 
 class Snapshot:
