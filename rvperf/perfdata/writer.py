@@ -172,6 +172,9 @@ class Writer:
             self._closed = True
             self._release()
             raise
+        # For who opens the file after a kill: the features, which have the names, aren't there then.
+        for event in self.events:
+            self._waiting += updates(event)
 
     def _header(self, size: int, present: int) -> bytes:
         entry = SIZE + ATTR_SECTION.size
@@ -263,7 +266,7 @@ FINISHED_ROUND = records.FinishedRound().encode()
 
 def updates(event: EventSpec) -> list[bytes]:
     """The EVENT_UPDATE records of an event: its unit and scale, if they aren't trivial, and its
-    name (perf writes that only for names that were given in the event's terms)."""
+    name (perf writes that into pipes alone)."""
     number = event.ids[0] if event.ids else 0
     out = []
     if event.unit:
