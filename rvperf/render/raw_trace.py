@@ -122,9 +122,28 @@ def body(record, kind: int) -> str:
         return time_conversion(record)
     if kind == records.CpuMap.type:
         return f": {cpus(record.data)}\n"
+    if kind == records.EventUpdate.type:
+        return event_update(record)
     if kind in record_text.TEXTS:
         return record_text.body(record)
     return ": unhandled!\n"
+
+
+def event_update(record) -> str:
+    """What a file says of an event besides its attributes (perf_event__fprintf_event_update)."""
+    text = record.data.split(b"\0")[0].decode("utf-8", "surrogateescape")
+    if record.kind == records.EVENT_UPDATE_UNIT:
+        said = f"... unit:  {text}\n"
+    elif record.kind == records.EVENT_UPDATE_SCALE:
+        (scale,) = struct.unpack("<d", record.data[:8].ljust(8, b"\0"))
+        said = f"... scale: {scale:f}\n"
+    elif record.kind == records.EVENT_UPDATE_NAME:
+        said = f"... name:  {text}\n"
+    elif record.kind == records.EVENT_UPDATE_CPUS:
+        said = f"... : {cpus(record.data)}\n"
+    else:
+        said = "... unknown type\n"
+    return f"\n... id:    {record.id}\n{said}"
 
 
 def time_conversion(record) -> str:
