@@ -1,5 +1,6 @@
 """`rvperf record`: run a program and sample it into a perf.data."""
 
+import errno
 import gc
 import os
 import signal
@@ -10,12 +11,11 @@ from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
 from rvperf.cli.stat import ENGINE, EVENTS, FAILED_STATUS, SANDBOX, events_of, missing
 from rvperf.cli.streams import standard, tell
 from rvperf.events import Event, parse_events
-from rvperf.render.signals import signal_name
 
 SYNOPSIS = "rvperf record [<options>] [<command>]"
 ALSO = "   or: rvperf record [<options>] -- <command> [<options>]\n"
 MAX_FREQ_TEXT = """\
-warning: Maximum frequency rate ({most:,} Hz) exceeded, throttling from {asked:,} Hz to {most:,} Hz.
+warning: Maximum frequency rate ({most} Hz) exceeded, throttling from {asked} Hz to {most} Hz.
          The limit can be raised via /proc/sys/kernel/perf_event_max_sample_rate.
          The kernel will lower it when perf's interrupts take too long.
          Use --strict-freq to disable this throttling, refusing to record.
@@ -37,6 +37,7 @@ CALL_GRAPH_HELP = """setup and enables call-graph (stack chain/backtrace):
 
 				Default: fp"""
 LARGEST_STACK = 65528
+HIGHEST_LEVEL = 22
 SIZES = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -47,9 +48,6 @@ def call_graph(text: str) -> tuple[str, int]:
     if mode not in CALLCHAINS:
         raise Usage(f"callchain: Unknown --call-graph option value: {text}\n\n", ("call-graph",))
     if mode != "dwarf":
-        if size:
-            message = f"callchain: No more arguments needed for --call-graph {mode}\n\n"
-            raise Usage(message, ("call-graph",))
         return mode, 0
     if not size:
         return mode, 8192
@@ -77,9 +75,9 @@ def frequency(text: str) -> int:
     from rvperf.session.attributes import MAX_FREQ
 
     if text == "max":
-        tell(f"info: Using a maximum frequency rate of {MAX_FREQ:,} Hz\n")
+        tell(f"info: Using a maximum frequency rate of {MAX_FREQ} Hz\n")
         return MAX_FREQ
-    if not text.isdecimal() or not int(text):
+    if not text.isdecimal():
         raise Usage(f" Error: switch `F' expects a frequency, not `{text}'\n\n", ("freq",))
     return int(text)
 
@@ -93,14 +91,22 @@ def switch_output(text: str) -> tuple[int, int]:
         return int(number) * SIZES[unit], 0
     if number.isdecimal() and unit in SECONDS:
         return 0, int(number) * SECONDS[unit] * 10**9
-    raise Usage("\n", None)
+    raise Usage("\n", ("switch-output",), INVALID_STATUS)
 
 
 def level(text: str) -> int:
     """-z: zstd's level."""
-    if text and not (text.isdecimal() and 1 <= int(text) <= 22):
+    if text and not text.isdecimal():
         raise Usage("\n", ("compression-level",))
-    return int(text or 1)
+    return min(int(text or 1) or 1, HIGHEST_LEVEL)
+
+
+def synthesized(text: str) -> str:
+    """--synth: there is nothing to choose from, but mistakes are told."""
+    for word in text.split(","):
+        if word not in ("no", "all", "task", "mmap", "cgroup"):
+            raise Usage(f"Invalid synth option: {text}\n\n", ("synth",))
+    return text
 
 
 def size(text: str) -> int:
@@ -189,7 +195,8 @@ OPTIONS = (
     Option("", "strict-freq", "Fail if the specified frequency can't be used"),
     Option("", "switch-events", "Record context switch events"),
     Option("", "namespaces", "Record namespaces events"),
-    Option("", "synth", "Fine-tune event synthesis: default=all", "text", "no|all|task|mmap"),
+    Option("", "synth", "Fine-tune event synthesis: default=all", "text", "no|all|task|mmap",
+           convert=synthesized),
     Option("", "max-stack", "Set the maximum stack depth of call chains (default: 127)", "number",
            "n", 127),
     Option("", "buildid-dir", "where perf's build-id cache is (default: ~/.debug)", "text", "dir"),
@@ -210,7 +217,7 @@ def run(words: list[str]) -> int:
         events = check(options, command)
     except Usage as mistake:
         page = usage(SYNOPSIS, OPTIONS, mistake.about).replace("\n\n", f"\n{ALSO}\n", 1)
-        tell(mistake.message + page)
+        tell(mistake.message + (page if mistake.about != () else ""))
         return mistake.status
     if options["dry_run"]:
         return 0
@@ -228,8 +235,10 @@ def check(options, command) -> tuple[Event, ...]:
         raise Usage("\n", None)
     if options["count"] is not None and options["freq"] is not None:
         raise Usage("cannot set frequency and period at the same time\n", (), INVALID_STATUS)
-    if options["count"] is not None and options["count"] <= 0:
+    if (options["count"] or 0) < 0:
         raise Usage(" Error: switch `c' expects a period of 1 or more\n\n", ("count",))
+    if options["freq"] == 0:
+        raise Usage("frequency and count are zero, aborting\n", (), INVALID_STATUS)
     if options["engine"] not in ("native", "reference"):
         message = f" Error: there is no engine `{options['engine']}', only native and reference\n"
         raise Usage(message, ("engine",))
@@ -245,11 +254,12 @@ def check(options, command) -> tuple[Event, ...]:
     if options["truth"] and (options["output"] == "-" or options["switch_output"]):
         raise Usage(" Error: option `truth' needs one file to write to\n\n", ("truth",))
     if options["branch_any"] and options["branch_filter"]:
-        raise Usage("cannot set both -b and -j\n\n", ("branch-any", "branch-filter"))
+        message = "Error: Can't use --branch-any (-b) with --branch-filter (-j).\n\n"
+        raise Usage(message, ("branch-any", "branch-filter"))
     if (options["freq"] or 0) > MAX_FREQ:
         if options["strict_freq"]:
             message = (
-                f"error: Maximum frequency rate ({MAX_FREQ:,} Hz) exceeded.\n"
+                f"error: Maximum frequency rate ({MAX_FREQ} Hz) exceeded.\n"
                 "       Please use -F freq option with a lower value or consider\n"
                 "       tweaking /proc/sys/kernel/perf_event_max_sample_rate.\n"
             )
@@ -328,7 +338,7 @@ def how_of(options):
         mode = "fp"
     registers = options["user_regs"]
     return How(
-        period=options["count"],
+        period=options["count"] or None,
         freq=options["freq"],
         callchain=mode,
         stack_size=stack_size or 8192,
@@ -400,6 +410,7 @@ def sample(options, command, events, descriptors, words) -> int:
         build_id_directory=options["buildid_dir"],
         switch_bytes=switching[0] if switching else 0,
         switch_ns=switching[1] if switching else 0,
+        switch_signal=switching == (0, 0),
         switch_files=options["switch_max_files"],
         timestamp_filename=bool(options["timestamp_filename"]),
         max_bytes=options["max_size"] or 0,
@@ -411,10 +422,12 @@ def sample(options, command, events, descriptors, words) -> int:
         from rvperf.profile.truth import Truth, append
 
         append(output, Truth(result.truth))
-    if result.exit.signal is not None:
-        tell(f"{command[0]}: {signal_name(result.exit.signal)}\n")
+    if output is None and result.full == os.strerror(errno.EPIPE):
+        end_by(signal.SIGPIPE)
     if not quiet:
-        tell(summary(result, bool(request.compress)))
+        # perf counts samples where it looks for build-ids, which it does at the end of one file.
+        counted = options["buildid"] and not switching
+        tell(summary(result, bool(request.compress), counted))
     if result.full:
         tell(f"failed to write perf data, error: {result.full}\n")
         return FAILED_STATUS
@@ -439,18 +452,20 @@ def destination(options) -> tuple[str | None, int]:
     return output or "perf.data", 1
 
 
-def summary(result, compressed: bool) -> str:
+def summary(result, compressed: bool, counted: bool) -> str:
     """perf's two lines."""
     lines = [f"[ perf record: Woken up {result.woken} times to write data ]\n"]
-    counted = f" ({result.samples} samples)" if result.samples and not compressed else ""
+    if result.dumps:
+        lines.append(f"[ perf record: Dump {result.dumps[-1]} ]\n")
+    after = f" ({result.samples} samples)" if result.samples and counted else ""
     size = f"{result.size / (1 << 20):.3f} MB"
     if compressed:
-        ratio = result.original / result.size if result.size else 0
-        counted = f", compressed (original {result.original / (1 << 20):.3f} MB, "
-        counted += f"ratio is {ratio:.3f})"
+        ratio = result.original / result.packed if result.packed else 0
+        after = f", compressed (original {result.original / (1 << 20):.3f} MB, "
+        after += f"ratio is {ratio:.3f})"
     if result.path == "-":
-        counted = ""
-    lines.append(f"[ perf record: Captured and wrote {size} {result.path}{counted} ]\n")
+        after = ""
+    lines.append(f"[ perf record: Captured and wrote {size} {result.path}{after} ]\n")
     return "".join(lines)
 
 

@@ -172,7 +172,7 @@ class Writer:
             self._closed = True
             self._release()
             raise
-        # For who opens the file after a kill: the features, which have the names, aren't there then.
+        # Who opens the file after a kill has no features, which have the names.
         for event in self.events:
             self._waiting += updates(event)
 
@@ -254,6 +254,11 @@ class Writer:
 
     def __exit__(self, kind, value, trace):
         self.close()
+
+    @property
+    def written(self) -> int:
+        """Bytes of data with those that are still kept back."""
+        return self.size + self._held
 
     @property
     def file_size(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from isa.record import Record, replace
@@ -22,7 +23,7 @@ from rvperf.session.attributes import (
     period_of,
     specs,
 )
-from rvperf.session.recording import KERNEL_DSO, Machine, Recording, header
+from rvperf.session.recording import KERNEL_DSO, Machine, OutputFull, Recording, header
 from rvperf.stack.kernel import kallsyms
 from rvperf.stack.kernel.perf_events import CLOCKS, Details, PerfEvents, Sampling
 
@@ -51,6 +52,8 @@ class RecordRequest(Record):
     build_id_directory: str | None = None
     switch_bytes: int = 0
     switch_ns: int = 0
+    switch_signal: bool = False
+    """Begin another file at SIGUSR2."""
     switch_files: int = 0
     """The most files that are kept of those that were switched away from; 0 for all."""
     timestamp_filename: bool = False
@@ -60,7 +63,8 @@ class RecordRequest(Record):
 
 
 class RecordResult(Record):
-    """What became of it. `size` and `original` are bytes, before and after compression."""
+    """What became of it. `size` is the file's bytes, `original` and `packed` those of its records
+    before and after compression."""
 
     exit: Exit
     samples: int
@@ -68,6 +72,7 @@ class RecordResult(Record):
     path: str
     size: int
     original: int
+    packed: int
     interrupted: bool
     lost: int
     dumps: tuple[str, ...] = ()
@@ -93,17 +98,25 @@ class Session:
         self.request, self.told = request, told
         how = request.how
         self.specs = specs(request.events, how)
-        self.machine = Emulated(request.workload, live_for(request), self.prepare)
+        try:
+            self.machine = Emulated(request.workload, live_for(request), self.prepare)
+        except SessionError as error:
+            names = ",".join(spec.name for spec in self.specs)
+            what = f"Failed to collect '{names}' for the '{request.workload.argv[0]}' workload:"
+            message = error.message.replace("Workload failed:", what, 1)
+            raise SessionError(message, error.exit_code) from None
         self.kernel = self.machine.kernel
         symbols = kallsyms.symbols()
         self.recording = Recording(
             self.specs, self.open, symbols, (request.switch_bytes, request.switch_ns)
         )
         self.dumps: list[str] = []
-        self.made = 0
+        self.woken = 0
+        """Rounds in the files that were switched away from."""
         asked = replace(details(how), truth=request.truth)
         self.perf = PerfEvents(self.kernel, samplings(request.events, how), asked, self.recording)
         self.full = ""
+        self.switch_now = False
 
     def prepare(self, hart) -> None:
         """Switch on the recorders that the samples need."""
@@ -139,24 +152,50 @@ class Session:
             recording.synthesize()
         except OSError as error:
             raise SessionError(
-                f"failed to open {self.request.output} : {error.strerror}", 255
+                f"failed to open {self.request.output} : {error.strerror}\n"
+                "Perf session creation failed.",
+                255,
             ) from None
         machine.while_running = self.look
+        self.announce_delay()
+        previous = None
+        if self.request.switch_signal:
+            previous = signal.signal(signal.SIGUSR2, self._switch)
         try:
             machine.run()
-        except OutputFull:
-            pass
+        except OutputFull as end:
+            self.full = str(end)
+        finally:
+            if self.request.switch_signal:
+                signal.signal(signal.SIGUSR2, previous)
         return self.finish()
+
+    def announce_delay(self) -> None:
+        """Tell of -D: when events are off, and when they go on."""
+        if self.request.how.delay_ms:
+            self.told("Events disabled\n")
+            self.perf.on_enable = lambda: self.told("Events enabled\n")
+
+    def _switch(self, number, frame) -> None:
+        self.switch_now = True
 
     def look(self) -> None:
         """Between steps of the machine: begin another file if it is time for one."""
         recording, request = self.recording, self.request
-        if (request.switch_bytes or request.switch_ns) and recording.due():
-            recording.rotate(self.finish_file)
-            self.dump()
-        elif request.max_bytes and recording.writer.size >= request.max_bytes:
+        if self.switch_now or recording.due():
+            self.switch_now = False
+            woken = recording.rounds - self.woken
+            self.woken = recording.rounds
+            try:
+                recording.rotate(self.finish_file)
+            except OSError as error:
+                recording.closed = True
+                raise OutputFull(error.strerror) from None
+            self.told(f"[ perf record: dump data: Woken up {woken} times ]\n")
+            self.told(f"[ perf record: Dump {self.dump()} ]\n")
+        elif request.max_bytes and recording.writer.written >= request.max_bytes:
             self.told(
-                f"[ perf record: perf size limit reached ({recording.writer.size // 1024} KB), "
+                f"[ perf record: perf size limit reached ({recording.writer.written // 1024} KB), "
                 "stopping session ]\n"
             )
             raise OutputFull
@@ -168,19 +207,21 @@ class Session:
             recording.end(self.finish_file)
         except OSError as error:
             self.full = error.strerror
-        switching = self.request.switch_bytes or self.request.switch_ns
-        if (switching or self.request.timestamp_filename) and not self.full:
+        request = self.request
+        switching = request.switch_bytes or request.switch_ns or request.switch_signal
+        if (switching or request.timestamp_filename) and not self.full:
             self.dump()
         ended = self.kernel.exit
+        if ended is None:  # perf ends a program whose recording is over
+            ended = Exit(code=None, signal=signal.SIGTERM)
         return RecordResult(
-            exit=Exit(code=None, signal=ended.signal)
-            if ended and ended.signal
-            else Exit(code=ended.code if ended else 0),
+            exit=Exit(code=None, signal=ended.signal) if ended.signal else Exit(code=ended.code),
             samples=recording.samples,
-            woken=recording.rounds,
+            woken=recording.rounds - self.woken,
             path=f"{path}.<timestamp>" if self.dumps else path,
             size=self.size(),
             original=recording.writer.original,
+            packed=recording.writer.size,
             interrupted=machine.interrupts > 0,
             lost=recording.lost,
             dumps=tuple(self.dumps),
@@ -223,7 +264,7 @@ class Session:
         except OSError:
             return self.recording.writer.size
 
-    def dump(self) -> None:
+    def dump(self) -> str:
         """Give the file that was just ended a name with the emulated time in it."""
         from time import gmtime, strftime
 
@@ -242,10 +283,10 @@ class Session:
             # The next file is open already; the one that has ended is its .old.
             os.replace(f"{source}.old", path)
         self.dumps.append(path)
-        self.told(f"[ perf record: Dump {path} ]\n")
         keep = self.request.switch_files
         while keep and len(self.dumps) > keep:
             os.unlink(self.dumps.pop(0))
+        return path
 
     def finish_file(self, writer: Writer) -> None:
         """What is known at a file's end: the build-ids of what was mapped."""
@@ -268,10 +309,6 @@ class Session:
                     except OSError:
                         pass  # perf, too, goes on without
         writer.features["BUILD_ID"] = entries
-
-
-class OutputFull(Exception):
-    """The recording is to end before the program does."""
 
 
 def live_for(request: RecordRequest) -> frozenset[str]:

@@ -46,6 +46,10 @@ class Machine(Record):
     perf_version: str
 
 
+class OutputFull(Exception):
+    """The recording is to end before the program does. Says what the system said, if it did."""
+
+
 class Recording:
     """The sink of perf_events: encodes and writes, in rounds, and keeps what the end needs.
 
@@ -291,7 +295,11 @@ class Recording:
     def _write(self, data: bytes) -> None:
         if self.closed:
             return
-        self.writer.write(data)
+        try:
+            self.writer.write(data)
+        except OSError as error:
+            self.closed = True
+            raise OutputFull(error.strerror) from None
         self._open_round += len(data)
         if self._open_round >= BUFFER // 2:
             self._round()
@@ -305,7 +313,7 @@ class Recording:
         """Whether a new file is to be begun."""
         size, time = self.rotate_at
         now = self.kernel.hart.cycles - self._began
-        return bool(size and self.writer.size + self._open_round >= size or time and now >= time)
+        return bool(size and self.writer.written >= size or time and now >= time)
 
     def rotate(self, finish) -> None:
         """End this file by `finish(writer)` and begin another, which knows all that is there."""

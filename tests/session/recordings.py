@@ -17,7 +17,15 @@ ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"} | {
 }
 
 
-def recorded(output: Path, events: str, program, engine="native", **how) -> RecordResult:
+def recorded(
+    output: Path,
+    events: str,
+    program,
+    engine="native",
+    build_ids="table",
+    build_id_directory=None,
+    **how,
+) -> RecordResult:
     """Record a program (a name of samples/ or a path) with its arguments."""
     name, *arguments = program if isinstance(program, tuple) else (program,)
     path = name if os.path.isabs(str(name)) else SAMPLES / name
@@ -33,7 +41,7 @@ def recorded(output: Path, events: str, program, engine="native", **how) -> Reco
         )
         request = RecordRequest(
             workload, parse_events(events), How(**how), ("rvperf", "record"), str(output),
-            build_ids="table",
+            build_ids=build_ids, build_id_directory=build_id_directory,
         )  # fmt: skip
         return record(request)
     finally:
