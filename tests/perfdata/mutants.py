@@ -1,8 +1,11 @@
 """Damaged perf.data files: each is read in full, or refused with a PerfDataError."""
 
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from random import Random
 
+from rvperf.cli import run
 from rvperf.perfdata.reader import PerfDataError, Reader
 from rvperf.profile.samples import Profile
 from rvperf.render.header import evlist, header
@@ -60,6 +63,16 @@ def read_all(path: Path) -> bool:
     return True
 
 
+def show(path: Path) -> None:
+    """Let the commands print it: they succeed, or end as perf does where it can't go on."""
+    for command in (["report", "--stdio"], ["script"]):
+        out, said = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(said):
+            status = run([*command, "-i", str(path)])
+        assert status in (0, 255), f"{command}: {status}"
+        assert status == 0 or said.getvalue(), f"{command} says nothing"
+
+
 def fuzz_files(directory: Path, count: int, seed: int) -> int:
     """Read so many damaged files; how many could be read."""
     sources = originals(directory)
@@ -70,6 +83,7 @@ def fuzz_files(directory: Path, count: int, seed: int) -> int:
         path.write_bytes(damaged(random.choice(sources), random))
         try:
             read += read_all(path)
+            show(path)
         except Exception as error:
             raise AssertionError(f"file of seed {number}") from error
     return read
