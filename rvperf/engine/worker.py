@@ -137,8 +137,15 @@ def read_jobs(source, jobs: queue.SimpleQueue) -> None:
     jobs.put(None)
 
 
+def keep(file: str, done: dict[int, Region]) -> None:
+    """Put the regions that were compiled into the cache."""
+    compiled = [region for region in done.values() if region.ranges]
+    if file and compiled:
+        codecache.add_regions(file, compiled)
+
+
 def main(file: str) -> None:
-    """Serve jobs until stdin ends, go on for a while, then keep the regions in the cache."""
+    """Serve jobs until stdin ends, keep the regions in the cache, and go on for a while."""
     jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     reader = threading.Thread(target=read_jobs, args=(sys.stdin.buffer, jobs), daemon=True)
     reader.start()
@@ -164,6 +171,7 @@ def main(file: str) -> None:
             sink.flush()
         except OSError:
             break
+    keep(file, done)  # the next run may begin at once
     # Nobody waits any more. Only one process at a time goes on, so that many short runs do not
     # leave as many of these behind.
     os.nice(10)
@@ -175,7 +183,5 @@ def main(file: str) -> None:
             job = onward.popleft()
             if job.head not in reached:
                 work(job)
-    compiled = [region for region in done.values() if region.ranges]
-    if file and compiled:
-        codecache.add_regions(file, compiled)
+        keep(file, done)
     os._exit(0)  # stdout may be closed at its other end; there is nothing left to flush
