@@ -22,6 +22,7 @@ from isa.record import Record
 from rvperf.engine import codecache
 from rvperf.engine.codecache import Region
 
+PAUSE_SECONDS = 1  # at least, between times when the cache is written to
 GRACE_SECONDS = 10
 # -P and the path: whatever lies in the working directory is not for us to import.
 COMMAND = """\
@@ -164,6 +165,7 @@ def main(file: str) -> None:
         onward.extend(Job(pc, job.live, job.pages) for pc in sorted(exits))
         return region
 
+    kept = time.monotonic()
     while reader.is_alive() and (job := jobs.get()):
         data = pickle.dumps(work(job))
         try:
@@ -171,6 +173,9 @@ def main(file: str) -> None:
             sink.flush()
         except OSError:
             break
+        if jobs.empty() and time.monotonic() - kept > PAUSE_SECONDS:
+            keep(file, done)
+            kept = time.monotonic()
     keep(file, done)  # the next run may begin at once
     # Nobody waits any more. Only one process at a time goes on, so that many short runs do not
     # leave as many of these behind.
