@@ -5,9 +5,13 @@ from isa.ext import (
     c,
     d,
     f,
+    hypervisor,
     i,
     m,
     machine,
+    shlcofideleg,
+    smstateen,
+    ssaia,
     sstc,
     supervisor,
     zawrs,
@@ -42,9 +46,18 @@ EXTENSIONS = (
     zbs.EXTENSION,
     machine.EXTENSION,
     supervisor.EXTENSION,
+    hypervisor.EXTENSION,
     zicntr.EXTENSION,
     zihpm.EXTENSION,
     sstc.EXTENSION,
+    smstateen.EXTENSION,
+    ssaia.EXTENSION,
+    shlcofideleg.EXTENSION,
 )
+
+# Those that a hart has only if it is told, and what that needs of the others.
+OPTIONAL = {"H": (), "Smstateen": (), "Ssaia": (), "Shlcofideleg": ("H",)}
+EVERY = frozenset(extension.name for extension in EXTENSIONS)
+STANDARD = frozenset(EVERY - OPTIONAL.keys())
 
 RV64GC = Table(EXTENSIONS)
