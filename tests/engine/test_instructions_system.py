@@ -434,5 +434,7 @@ def test_all_instructions_that_only_the_machine_can_do_are_left_to_the_reader():
     not_native = {insn.name for insn in RV64GC.insns if not insn.native}
     assert not_native == set(
         "ecall ebreak csrrw csrrs csrrc csrrwi csrrsi csrrci mret sret wfi sfence.vma fence.i "
-        "cbo.inval cbo.clean cbo.flush cbo.zero wrs.nto wrs.sto".split()
+        "cbo.inval cbo.clean cbo.flush cbo.zero wrs.nto wrs.sto "
+        "hlv.b hlv.bu hlv.h hlv.hu hlvx.hu hlv.w hlv.wu hlvx.wu hlv.d hsv.b hsv.h hsv.w hsv.d "
+        "hfence.vvma hfence.gvma".split()
     )
