@@ -45,7 +45,7 @@ class Interrupt(IntEnum):
 
 
 # Which goes first when several are pending for one mode (privileged manual 3.1.9; with the
-# hypervisor extension 8.4.2; Sscofpmf 17.3).
+# hypervisor extension 8.2.3; Sscofpmf 17.3).
 PRIORITY = (
     Interrupt.MACHINE_EXTERNAL,
     Interrupt.MACHINE_SOFTWARE,

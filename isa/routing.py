@@ -67,7 +67,7 @@ def route(
     hideleg: int = 0,
 ) -> Mode:
     """The mode that takes a trap: M, unless that delegates it and it comes from below; then S, or
-    VS if that delegates it in turn and it comes from VS or VU (8.2.3)."""
+    VS if that delegates it in turn and it comes from VS or VU (8.2.2)."""
     delegated = (mideleg if interrupt else medeleg) >> cause & 1
     if mode == M or not delegated:
         return M
@@ -76,15 +76,15 @@ def route(
 
 
 def renumbered(cause: int) -> int:
-    """An interrupt's number as VS-mode sees it: its own are the supervisor's there (8.2.3)."""
+    """An interrupt's number as VS-mode sees it: its own are the supervisor's there (8.2.2)."""
     return cause - 1 if VS_INTERRUPTS >> cause & 1 else cause
 
 
 def guest_view(shared: int, own: int, mideleg: int, hideleg: int, hvien: int) -> int:
     """vsip from mip (`shared`) and hvip (`own`), or vsie from mie and what it alone holds.
 
-    Delegated interrupts show by the supervisor's numbers (8.2.13). Counter overflow is the
-    hart's where hideleg has it (17.4), and where only hvien has it an interrupt of its own.
+    Delegated interrupts show by the supervisor's numbers (8.2.12). Counter overflow is the
+    hart's where hideleg has it (Shlcofideleg), and where only hvien has it an interrupt of its own.
     """
     view = (shared & hideleg & VS_INTERRUPTS) >> 1
     if hideleg & LCOFI:
@@ -102,7 +102,7 @@ def claim(
     vsstatus: int = 0,
     guest: int = 0,
 ) -> tuple[Mode, Interrupt] | None:
-    """(the mode that takes it, the interrupt) before the next instruction (3.1.9, 8.2.3).
+    """(the mode that takes it, the interrupt) before the next instruction (3.1.9, 8.2.2).
 
     A mode's own interrupts wait for its enable bit, those of less privileged modes do not happen
     in it, and those of more privileged modes always do. `guest` is vsip & vsie; the number of an
@@ -143,7 +143,7 @@ def enter(to: int, mode: int, status: int, guest_address: bool = False) -> int:
 
 
 def enter_host(mode: int, hstatus: int, guest_address: bool) -> int:
-    """hstatus once a trap from `mode` is taken to HS: SPVP is a guest's level, or stays (8.6.1)."""
+    """hstatus once a trap from `mode` is taken to HS: SPVP is a guest's level, or stays (8.6.2)."""
     if virtual(mode):
         hstatus = hstatus & ~SPVP | SPV | (SPVP if mode == VS else 0)
     else:

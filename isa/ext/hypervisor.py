@@ -1,4 +1,7 @@
-"""H: the hypervisor extension, its instructions and CSRs (privileged manual, chapter 8)."""
+"""H: the hypervisor extension, its instructions and CSRs.
+
+Privileged manual, version 20211203, chapter 8: the sections of it are named in this tree as 8.N.
+"""
 
 from isa.csr import View, bits
 from isa.ext.machine import state_dirty
@@ -132,7 +135,7 @@ extend(
 )
 extend("satp", visible=lambda mode, read: mode != VS or not read("hstatus") & VTVM)
 for _name in ("fflags", "frm", "fcsr"):
-    # Both must be on; vsstatus.FS raises an illegal instruction too (8.2.2).
+    # Both must be on; vsstatus.FS raises an illegal instruction too (8.2.11).
     extend(_name, off=lambda mode, read: virtual(mode) and not read("vsstatus") & FS)
 
 csr("mtinst", 0x34A, "The trap's instruction, transformed.", fields={"value": bits(63, 0)})

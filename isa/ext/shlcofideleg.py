@@ -1,4 +1,4 @@
-"""Shlcofideleg: counter overflow interrupts may be delegated to VS-mode (Sscofpmf 17.4)."""
+"""Shlcofideleg: counter overflow interrupts may be delegated to VS-mode."""
 
 from isa.csr import bits
 from isa.spec import Extension

@@ -90,7 +90,7 @@ class CsrFile:
 
     def seen(self, number: int, mode: int) -> int:
         """The CSR that an instruction in `mode` gets by a number: while V=1 vsstatus for sstatus,
-        and so on (8.2.11)."""
+        and so on (8.2)."""
         return self.substitutes.get(number, number) if mode >= VIRTUAL else number
 
     def value_in(self, number: int, mode: int) -> int:
@@ -175,7 +175,7 @@ def _get_mip(file: CsrFile) -> int:
 
 
 def _guest_pending(file: CsrFile) -> int:
-    """The interrupts of VS-mode, and SGEI, that are pending (8.2.5, 8.2.6)."""
+    """The interrupts of VS-mode, and SGEI, that are pending (8.2.3, 8.2.4)."""
     words = file.words
     pending = words[HVIP] & VS_INTERRUPTS
     if file.value(HENVCFG) & STCE:

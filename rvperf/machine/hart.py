@@ -469,7 +469,7 @@ class Hart:
 
     @property
     def floats_on(self) -> bool:
-        """Whether floating point is on: in VS and VU vsstatus.FS must be on as well (8.2.2)."""
+        """Whether floating point is on: in VS and VU vsstatus.FS must be on as well (8.2.11)."""
         if not self.mstatus & FS:
             return False
         return self._words[MODE] < VIRTUAL or bool(self.csrs.words[VSSTATUS] & FS)
@@ -686,7 +686,8 @@ class Hart:
         vsatp, guest = words[VSATP], words[VSSTATUS]
         needed = PTE_X | PTE_A if execute else NEEDS[access]
         missing = Trap(ACCESS_FAULT[access], va, guest=True)
-        both = bool(status & MXR) and not execute  # mstatus.MXR is for both stages
+        readable = bool(status & MXR)  # for both stages; vsstatus.MXR is for the first alone
+        both = readable and not execute
         page = va & ~0xFFF
         if vsatp >> SATP_MODE:
             refused = Trap(PAGE_FAULT[access], va, guest=True)
@@ -696,7 +697,7 @@ class Hart:
             def place(gpa: int) -> int:
                 fault = Trap(GUEST_PAGE_FAULT[access], va, gpa, READS_TABLE, guest=True)
                 # An entry is read as by a load, whatever it is read for.
-                return self._walk_host(gpa, NEEDS["r"], both, fault, missing) | gpa & 0xFFF
+                return self._walk_host(gpa, NEEDS["r"], readable, fault, missing) | gpa & 0xFFF
 
             page = self._look_up(
                 va,
@@ -748,7 +749,7 @@ class Hart:
         self.ram.store(low, first, value)
         self.ram.store(high, size - first, value >> 8 * first)
 
-    # What HLV and HSV do: as the guest would in the mode of hstatus.SPVP (8.3.1).
+    # What HLV and HSV do: as the guest would in the mode of hstatus.SPVP (8.3).
 
     def guest_load(self, va: int, size: int, execute: bool = False) -> int:
         """As `load`, of a guest; `execute`: what it may execute rather than read."""
