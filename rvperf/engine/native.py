@@ -126,9 +126,6 @@ class Native:
             self._unit[0] = layout.CYCLES
         enter = self._enter_limited if hart.limited or self._unit[0] else self._enter
         while True:
-            if hart.guest_memory:  # two stages of translation are the reader's
-                self.reader.run(budget)
-                return
             busy = regions and regions.busy
             if busy and self._unpolled >= SLICE:
                 self._unpolled = 0

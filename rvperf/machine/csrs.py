@@ -204,14 +204,14 @@ def _put_vsstatus(file: CsrFile, value: int) -> None:
     file.hart.guest_status_changed()
 
 
-def _put_root(number: int) -> Callable[[CsrFile, int], None]:
-    """A change of the tables that guests are translated by."""
+def _put_vsatp(file: CsrFile, value: int) -> None:
+    file.hart.vsatp = value
+    file.hart.forget_translations()
 
-    def put(file: CsrFile, value: int) -> None:
-        file.words[number] = value
-        file.hart.forget_translations()
 
-    return put
+def _put_hgatp(file: CsrFile, value: int) -> None:
+    file.hart.hgatp = value
+    file.hart.forget_translations()
 
 
 def _guest_view(shared: int, own: int) -> Callable[[CsrFile], int]:
@@ -285,10 +285,8 @@ ELSEWHERE = {
     VSSTATUS: Elsewhere(lambda file: file.words[VSSTATUS], _put_vsstatus),
     VSIE: Elsewhere(_guest_view(MIE, VSIE), _put_guest_view(MIE, VSIE, VS_INTERRUPTS)),
     VSIP: Elsewhere(_guest_view(MIP, HVIP), _put_guest_view(MIP, HVIP, VSSIP)),
-    **{
-        number: Elsewhere(lambda file, number=number: file.words[number], _put_root(number))
-        for number in (CSR_NUMBERS["vsatp"], CSR_NUMBERS["hgatp"])
-    },
+    CSR_NUMBERS["vsatp"]: Elsewhere(lambda file: file.hart.vsatp, _put_vsatp),
+    CSR_NUMBERS["hgatp"]: Elsewhere(lambda file: file.hart.hgatp, _put_hgatp),
 }
 
 

@@ -52,7 +52,6 @@ SUM, MXR, MPRV = (bits_of("mstatus", name) for name in ("SUM", "MXR", "MPRV"))
 MPP, MPP_AT, FS = bits_of("mstatus", "MPP"), place_of("mstatus", "MPP"), bits_of("mstatus", "FS")
 MPV = bits_of("mstatus", "MPV")
 HSTATUS, VSSTATUS = CSR_NUMBERS["hstatus"], CSR_NUMBERS["vsstatus"]
-VSATP, HGATP = CSR_NUMBERS["vsatp"], CSR_NUMBERS["hgatp"]
 VSIE, VSIP = CSR_NUMBERS["vsie"], CSR_NUMBERS["vsip"]
 HEDELEG, HIDELEG = CSR_NUMBERS["hedeleg"], CSR_NUMBERS["hideleg"]
 SPV, SPVP = bits_of("hstatus", "SPV"), bits_of("hstatus", "SPVP")
@@ -90,9 +89,19 @@ PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = (1 << n for n in range(
 NEEDS = {"r": PTE_R | PTE_A, "w": PTE_W | PTE_A | PTE_D, "x": PTE_X | PTE_A}
 SOURCES = ("instructions", "cycles", "branches", "branch-misses", "loads", "stores")
 
-RESERVATION, MODE, ACCESS, SATP, PC, CALLS, CALLS_BEFORE = (
+RESERVATION, MODE, ACCESS, SATP, PC, CALLS, CALLS_BEFORE, STATE_VSATP, STATE_HGATP = (
     HART[name] // 8
-    for name in ("reservation", "mode", "access", "satp", "pc", "calls", "calls_before")
+    for name in (
+        "reservation",
+        "mode",
+        "access",
+        "satp",
+        "pc",
+        "calls",
+        "calls_before",
+        "vsatp",
+        "hgatp",
+    )
 )
 # What `collect` moves, as it lies in the state.
 PENDING = ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
@@ -189,6 +198,8 @@ class Hart:
 
     pc = _word("pc")
     satp = _word("satp")
+    vsatp = _word("vsatp")
+    hgatp = _word("hgatp")
     access = _word("access")
     fp_slow = _word("fp_slow")
     frm = _word("frm")
@@ -208,17 +219,12 @@ class Hart:
         self._translations = self._walked[mode, words[ACCESS]]
 
     @property
-    def context(self) -> tuple[int, int, int]:
-        """What translations depend on beside the tables, for a mode that is not virtual: mode,
-        satp and access."""
+    def context(self) -> tuple[int, int | tuple[int, int], int]:
+        """What translations depend on beside the tables: mode, `space` and access."""
         words = self._words
+        if words[MODE] >= VIRTUAL:
+            return words[MODE], (words[STATE_VSATP], words[STATE_HGATP]), words[ACCESS]
         return words[MODE], words[SATP], words[ACCESS]
-
-    @property
-    def guest_memory(self) -> bool:
-        """Whether loads and stores are a guest's: in VS and VU, and in M by MPRV and MPV."""
-        words = self._words
-        return words[MODE] >= VIRTUAL or bool(words[ACCESS] & MPV)
 
     @property
     def reservation(self) -> int | None:
@@ -683,7 +689,7 @@ class Hart:
         is executable rather than readable, as HLVX does.
         """
         words, status = self.csrs.words, self.mstatus
-        vsatp, guest = words[VSATP], words[VSSTATUS]
+        vsatp, guest = self.vsatp, words[VSSTATUS]
         needed = PTE_X | PTE_A if execute else NEEDS[access]
         missing = Trap(ACCESS_FAULT[access], va, guest=True)
         readable = bool(status & MXR)  # for both stages; vsstatus.MXR is for the first alone
@@ -721,7 +727,7 @@ class Hart:
         self, gpa: int, needed: int, executable_is_readable: bool, refused: Trap, missing: Trap
     ) -> int:
         """The page behind a guest physical address, by hgatp: Sv39x4, always as U-mode (8.5.1)."""
-        hgatp = self.csrs.words[HGATP]
+        hgatp = self.hgatp
         if not hgatp >> SATP_MODE:
             return gpa & ~0xFFF
         if gpa >> 41:

@@ -337,3 +337,21 @@ def test_engines_agree_on_a_guests_accesses(engines, seed, asked, mode, statuses
             memory = reference[5]
             for engine in engines:
                 engine.hart.sfence_vma()
+
+
+def test_native_code_executes_guests(engines, monkeypatch):
+    """Only what is Python's at home is Python's in a guest: here the last ecall."""
+    engine = engines[1]
+    hart, left = engine.hart, []
+    run(engine, M, "nop")
+    mapped(hart)
+    hart.ram.write(CODE, program(GUEST.replace("csrw sscratch, a0", "nop"), CODE))
+    for name, value in (("vsatp", SV39 | 8), ("hgatp", SV39 | RAM_PPN)):
+        hart.set_csr(CSR_NUMBERS[name], value)
+    hart.sfence_vma()
+    step = engine.reader.step
+    monkeypatch.setattr(engine.reader, "step", lambda: left.append(hart.pc) or step())
+    hart.mode, hart.pc = VS, 0x4000_0000
+    with pytest.raises(Trap):
+        engine.run(10_000)
+    assert len(left) == 1  # csrr a1, sscratch
