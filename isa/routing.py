@@ -68,11 +68,11 @@ def route(
 ) -> Mode:
     """The mode that takes a trap: M, unless that delegates it and it comes from below; then S, or
     VS if that delegates it in turn and it comes from VS or VU (8.2.2)."""
-    delegated = (mideleg if interrupt else medeleg) >> cause & 1
-    if mode == M or not delegated:
+    if mode == M or not (mideleg if interrupt else medeleg) >> cause & 1:
         return M
-    further = (hideleg if interrupt else hedeleg) >> cause & 1
-    return VS if further and virtual(mode) else S
+    if mode < VIRTUAL:
+        return S
+    return VS if (hideleg if interrupt else hedeleg) >> cause & 1 else S
 
 
 def renumbered(cause: int) -> int:

@@ -493,46 +493,50 @@ class Hart:
 
     def trap(self, cause: int, tval: int = 0, interrupt: bool = False) -> None:
         """Deliver a trap at pc to the mode that delegation names (privileged manual 3.1.8)."""
-        words, mode = self.csrs.words, self._words[MODE]
-        if not self.hypervisor:
-            to = route(cause, interrupt, mode, words[MEDELEG], words[MIDELEG])
-        else:
-            delegation = words[MEDELEG], words[MIDELEG], words[HEDELEG], words[HIDELEG]
-            to = route(cause, interrupt, mode, *delegation)
-            if interrupt and to == VS:
-                cause = renumbered(cause)
-        self._deliver(to, Trap(cause, tval), interrupt)
+        state, words = self._words, self.csrs.words
+        mode, further = state[MODE], ()
+        if self.hypervisor:
+            further = words[HEDELEG], words[HIDELEG]
+        to = route(cause, interrupt, mode, words[MEDELEG], words[MIDELEG], *further)
+        if interrupt and to == VS:
+            cause = renumbered(cause)
+        self._deliver(to, cause, tval, interrupt)
 
     def take(self, trap: Trap) -> None:
         """Deliver an exception to the mode that delegation names."""
+        if not self.hypervisor:
+            self.trap(trap.cause, trap.tval)
+            return
         words, mode = self.csrs.words, self._words[MODE]
-        further = (words[HEDELEG], words[HIDELEG]) if self.hypervisor else ()
-        self._deliver(
-            route(trap.cause, False, mode, words[MEDELEG], words[MIDELEG], *further), trap
-        )
+        delegation = words[MEDELEG], words[MIDELEG], words[HEDELEG], words[HIDELEG]
+        to = route(trap.cause, False, mode, *delegation)
+        self._deliver(to, trap.cause, trap.tval, False, trap)
 
-    def _deliver(self, to: int, trap: Trap, interrupt: bool = False) -> None:
+    def _deliver(
+        self, to: int, cause: int, tval: int, interrupt: bool, trap: Trap | None = None
+    ) -> None:
         """Put a trap into the CSRs of the mode that takes it, and go on there (8.6)."""
         self.collect()
         state, words = self._words, self.csrs.words
-        mode, cause = state[MODE], trap.cause
+        mode = state[MODE]
         epc, code, value, tvec = FRAME_CSRS[to]
         words[epc] = state[PC]
         words[code] = cause | (INTERRUPT if interrupt else 0)
-        words[value] = trap.tval
-        if to == VS:
-            words[VSSTATUS] = enter(VS, mode, words[VSSTATUS])
-        elif not self.hypervisor:
+        words[value] = tval
+        if not self.hypervisor:
             self.set_mstatus(enter(to, mode, self.mstatus))
+        elif to == VS:
+            words[VSSTATUS] = enter(VS, mode, words[VSSTATUS])
         else:
-            guest = trap.guest
+            guest = trap.guest if trap else None
             if guest is None:
                 guest = mode >= VIRTUAL and not interrupt and cause in ADDRESSED
             self.set_mstatus(enter(to, mode, self.mstatus, guest))
             if to == S:
                 words[HSTATUS] = enter_host(mode, words[HSTATUS], guest)
             address, instruction = GUEST_CSRS[to]
-            words[address], words[instruction] = trap.gpa >> 2, trap.tinst
+            words[address] = trap.gpa >> 2 if trap else 0
+            words[instruction] = trap.tinst if trap else 0
         state[PC] = handler(words[tvec], cause, interrupt)
         self.mode = to
 
@@ -548,15 +552,15 @@ class Hart:
         if self._words[INSTRUCTIONS]:
             self.collect()
         words = self.csrs.words
-        if of == VS:
+        if not self.hypervisor or of == M:
+            to, status = leave(of, self.mstatus)
+            self.set_mstatus(status)
+        elif of == VS:
             to, words[VSSTATUS] = leave(VS, words[VSSTATUS])
             self.set_mstatus(self.mstatus & ~MPRV)
-        elif of == S and self.hypervisor:
+        else:
             to, status = leave(S, self.mstatus, bool(words[HSTATUS] & SPV))
             words[HSTATUS] &= ~SPV
-            self.set_mstatus(status)
-        else:
-            to, status = leave(of, self.mstatus)
             self.set_mstatus(status)
         self._words[PC] = words[FRAME_CSRS[of][0]]
         self.mode = to
@@ -566,6 +570,9 @@ class Hart:
 
         One for VS-mode by the number that it sees.
         """
+        words = self.csrs.words
+        if not words[MIP] and words[STIMECMP] == NEVER and not self.hypervisor:
+            return None  # nothing can be pending: the usual case, found quickly
         found = self._claimed()
         return found and found[1]
 
@@ -573,8 +580,6 @@ class Hart:
         """The interrupt that would be taken now, behind the mode that takes it."""
         words, mode = self.csrs.words, self._words[MODE]
         if not self.hypervisor:
-            if not words[MIP] and words[STIMECMP] == NEVER:
-                return None  # nothing can be pending: the usual case, found quickly
             return claim(mode, self.mstatus, self.csrs.value(MIP), words[MIE], words[MIDELEG])
         value = self.csrs.value
         guest = value(VSIP) & value(VSIE) if mode >= VIRTUAL else 0
@@ -583,11 +588,10 @@ class Hart:
 
     def interrupt(self) -> bool:
         """Take the pending interrupt, if there is one: was there?"""
-        found = self._claimed()
-        if found is None:
+        if self.pending_interrupt() is None:
             return False
-        to, which = found
-        self._deliver(to, Trap(which), interrupt=True)
+        to, which = self._claimed()
+        self._deliver(to, which, 0, True)
         return True
 
     # Memory as instructions see it.

@@ -324,14 +324,30 @@ def test_rights_of_a_guest_are_of_its_status():
     hart = guest(S, vsstatus=SUM | MXR)
     none = hart.access
     hart.mode = VS
-    assert hart.access != none and hart.guest_memory
+    assert hart.access != none
     hart.mode = S
-    assert hart.access == none and not hart.guest_memory
+    assert hart.access == none
     hart.mode = M
-    put(hart, "mstatus", MPRV | MPV | 1 << 11)
-    assert hart.guest_memory
     put(hart, "mstatus", MPRV | MPV | 3 << 11)
-    assert not hart.guest_memory
+    own = hart.access
+    put(hart, "mstatus", MPRV | MPV | 1 << 11)
+    guests = hart.access
+    put(hart, "vsstatus", 0)
+    assert len({own, guests, hart.access}) == 3
+    put(hart, "mstatus", MPRV | MPV | 3 << 11)
+    assert hart.access == own
+
+
+def test_a_context_tells_a_guests_spaces_apart():
+    hart = guest(VS, vsatp=8 << 60 | 1, hgatp=8 << 60 | 4, satp=8 << 60 | 1)
+    seen = {hart.context}
+    put(hart, "hgatp", 8 << 60 | 8)
+    seen.add(hart.context)
+    put(hart, "vsatp", 8 << 60 | 2)
+    seen.add(hart.context)
+    hart.mode = S
+    seen.add(hart.context)
+    assert len(seen) == 4
 
 
 def test_ram_is_a_guests_without_any_tables():
