@@ -53,8 +53,9 @@ BY_NAME = {
     "fence": "pred, succ",
     "fence.i": "",
     "sfence.vma": "rs1, rs2",
-    "hfence.vvma": "rs1, rs2",
-    "hfence.gvma": "rs1, rs2",
+    **dict.fromkeys(
+        "hfence.vvma hfence.gvma sinval.vma hinval.vvma hinval.gvma".split(), "rs1, rs2"
+    ),
     **dict.fromkeys("hlv.b hlv.bu hlv.h hlv.hu hlvx.hu".split(), "rd, (rs1)"),
     **dict.fromkeys("hlv.w hlv.wu hlvx.wu hlv.d".split(), "rd, (rs1)"),
     **dict.fromkeys("hsv.b hsv.h hsv.w hsv.d".split(), "rs2, (rs1)"),

@@ -116,6 +116,12 @@ class Machine(Protocol):
     def hfence_gvma(self, gpa: Word, vmid: Word, has_gpa: bool, has_vmid: bool) -> None:
         """As sfence_vma, for those of guest physical addresses; gpa is shifted right by 2."""
 
+    def order_invalidations(self) -> None:
+        """Order what Svinval invalidates and what translates before and after."""
+
+    def need(self, extension: str) -> None:
+        """Illegal instruction, unless the hart has an extension that not all have."""
+
     def guest_load(self, addr: Word, size: int, execute: bool = False) -> Word:
         """The bytes at addr as the guest of hstatus.SPVP loads them, zero-extended.
 

@@ -14,6 +14,7 @@ from isa.ext import (
     ssaia,
     sstc,
     supervisor,
+    svinval,
     zawrs,
     zba,
     zbb,
@@ -50,13 +51,14 @@ EXTENSIONS = (
     zicntr.EXTENSION,
     zihpm.EXTENSION,
     sstc.EXTENSION,
+    svinval.EXTENSION,
     smstateen.EXTENSION,
     ssaia.EXTENSION,
     shlcofideleg.EXTENSION,
 )
 
 # Those that a hart has only if it is told, and what that needs of the others.
-OPTIONAL = {"H": (), "Smstateen": (), "Ssaia": (), "Shlcofideleg": ("H",)}
+OPTIONAL = {"H": (), "Svinval": (), "Smstateen": (), "Ssaia": (), "Shlcofideleg": ("H",)}
 EVERY = frozenset(extension.name for extension in EXTENSIONS)
 STANDARD = frozenset(EVERY - OPTIONAL.keys())
 

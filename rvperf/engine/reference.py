@@ -228,6 +228,14 @@ class Effects:
         self._hypervisor(MSTATUS_TVM)
         self.hart.hfence_gvma()
 
+    def order_invalidations(self):
+        """What Svinval orders is in order already; TVM and VTVM do not bar it."""
+        self._privileged(0, 0)
+
+    def need(self, extension):
+        if extension not in self.hart.extensions:
+            self.illegal()
+
     def guest_load(self, addr, size, execute=False):
         self._hypervisor(user=HSTATUS_HU)
         return Num(self.hart.guest_load(addr.value, size, execute))

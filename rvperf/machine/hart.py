@@ -166,6 +166,7 @@ class Hart:
             if missing:
                 raise ValueError(f"extension {name}: there is no {missing[0]}")
         self.ram = ram
+        self.extensions = extensions
         self.hypervisor = "H" in extensions
         self.state = Block(-(-(HART.size + extra) // 4096) * 4096)
         self.x = self.state.words(HART["x"], 33)

@@ -38,7 +38,8 @@ RESET = ("mstatus", "hstatus", "vsstatus", "menvcfg", "henvcfg", "senvcfg", "vsa
 
 @pytest.fixture(scope="module")
 def engines():
-    return [Reference(hart_in(extensions=("H",))), Native(hart_in(extra=EXTRA, extensions=("H",)))]
+    some = ("H", "Svinval")
+    return [Reference(hart_in(extensions=some)), Native(hart_in(extra=EXTRA, extensions=some))]
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["reference", "native"])
@@ -92,6 +93,14 @@ def causes(engine, text, **csrs):
         ("hfence.vvma a0, a1", {"mstatus": TVM}, [ILLEGAL, OK, OK, VIRTUAL, VIRTUAL]),
         ("hfence.gvma", {}, [ILLEGAL, OK, OK, VIRTUAL, VIRTUAL]),
         ("hfence.gvma a0, a1", {"mstatus": TVM}, [ILLEGAL, ILLEGAL, OK, VIRTUAL, VIRTUAL]),
+        ("sinval.vma a0, a1", {}, [ILLEGAL, OK, OK, VIRTUAL, OK]),
+        ("sinval.vma a0, a1", {"mstatus": TVM}, [ILLEGAL, ILLEGAL, OK, VIRTUAL, OK]),
+        ("sinval.vma a0, a1", {"hstatus": VTVM}, [ILLEGAL, OK, OK, VIRTUAL, VIRTUAL]),
+        ("sfence.w.inval", {"mstatus": TVM, "hstatus": VTVM}, [ILLEGAL, OK, OK, VIRTUAL, OK]),
+        ("sfence.inval.ir", {"mstatus": TVM, "hstatus": VTVM}, [ILLEGAL, OK, OK, VIRTUAL, OK]),
+        ("hinval.vvma a0, a1", {"mstatus": TVM}, [ILLEGAL, OK, OK, VIRTUAL, VIRTUAL]),
+        ("hinval.gvma a0, a1", {}, [ILLEGAL, OK, OK, VIRTUAL, VIRTUAL]),
+        ("hinval.gvma a0, a1", {"mstatus": TVM}, [ILLEGAL, ILLEGAL, OK, VIRTUAL, VIRTUAL]),
         ("csrr a0, cycle", {"mcounteren": 1}, [ILLEGAL, OK, OK, VIRTUAL, VIRTUAL]),
         ("csrr a0, cycle", {"hcounteren": 1}, [ILLEGAL, ILLEGAL, OK, ILLEGAL, ILLEGAL]),
         ("csrr a0, hstatus", {}, [ILLEGAL, OK, OK, VIRTUAL, VIRTUAL]),
@@ -171,11 +180,23 @@ def test_stores_to_a_guest(engine, name, offset):
     )
 
 
-@pytest.mark.parametrize("name", ["hlv.d", "hsv.d", "hfence.vvma", "hfence.gvma"])
+@pytest.mark.parametrize(
+    "text, extensions",
+    [
+        ("hlv.d a0, (a1)", ()),
+        ("hsv.d a0, (a1)", ()),
+        ("hfence.vvma", ("Svinval",)),
+        ("hfence.gvma", ()),
+        ("hinval.gvma a0, a1", ("Svinval",)),
+        ("hinval.vvma a0, a1", ("H",)),
+        ("sinval.vma a0, a1", ("H",)),
+        ("sfence.w.inval", ()),
+        ("sfence.inval.ir", ()),
+    ],
+)
 @pytest.mark.parametrize("mode", [U, S, M])
-def test_without_the_extension_its_instructions_are_illegal(name, mode):
-    text = f"{name} a0, (a1)" if name[1] != "f" else name
-    hart = hart_in(mode)
+def test_without_the_extension_its_instructions_are_illegal(text, extensions, mode):
+    hart = hart_in(mode, extensions=extensions)
     hart.ram.write(CODE, program(text))
     hart.pc = CODE
     with pytest.raises(Trap) as raised:
