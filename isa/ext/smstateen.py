@@ -11,7 +11,7 @@ from isa.spec import Extension
 EXTENSION = Extension("Smstateen", "State enable")
 csr = EXTENSION.csr
 
-SE0, ENVCFG = 63, 62
+SE0, ENVCFG, AIA = 63, 62, 59
 
 
 def granted(bit: int, number: int = 0):
@@ -48,3 +48,5 @@ for n in range(4):
     )
 EXTENSION.extend("senvcfg", visible=granted(ENVCFG))
 EXTENSION.extend("henvcfg", visible=granted(ENVCFG))
+for name in ("hvien", "hvictl"):
+    EXTENSION.extend(name, visible=granted(AIA))

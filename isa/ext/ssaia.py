@@ -42,5 +42,7 @@ def _own_interrupts(mode, read):
 
 
 EXTENSION.extend("hvip", fields={"LCOFIP": bits(13)})
+for name in ("mstateen0", "hstateen0"):
+    EXTENSION.extend(name, fields={"AIA": bits(59)})
 for name in ("sip", "sie"):
     EXTENSION.extend(name, visible=_own_interrupts)

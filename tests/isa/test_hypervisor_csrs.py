@@ -135,6 +135,14 @@ def test_state_enables_gate_envcfg_and_themselves(m, h):
         ]
 
 
+@pytest.mark.parametrize("name", ["hvien", "hvictl"])
+@pytest.mark.parametrize("m", [0, 1])
+def test_state_enables_gate_what_filters_interrupts(name, m):
+    host, below = (OK, VIRTUAL) if m else (ILLEGAL, ILLEGAL)
+    found = in_modes(name, rows=ROWS, mstateen0=m << 59, hstateen0=ONES)
+    assert found == [ILLEGAL, host, OK, below, below]
+
+
 # AIA 6.3.3: with hvictl.VTI, VS-mode's accesses to sip and sie are virtual instructions.
 @pytest.mark.parametrize("name", ["sip", "sie"])
 @pytest.mark.parametrize("vti", [0, 1])
@@ -172,7 +180,7 @@ def test_vti_takes_the_interrupts_from_vs_mode(name, vti):
         ("vsatp", 7, 9 << 60 | 5, 7),
         ("vsepc", 0, 0x1003, 0x1002),
         ("vstvec", 0x100, 0x203, 0x200),
-        ("mstateen0", 0, ONES, 3 << 62),
+        ("mstateen0", 0, ONES, 3 << 62 | 1 << 59),  # 59 with Ssaia
         ("mstateen1", 0, ONES, 1 << 63),
         ("sstateen0", 0, ONES, 0),
     ],
