@@ -376,3 +376,34 @@ def test_native_code_executes_guests(engines, monkeypatch):
     with pytest.raises(Trap):
         engine.run(10_000)
     assert len(left) == 1  # csrr a1, sscratch
+
+
+@pytest.mark.parametrize(
+    "gpa, result",
+    [
+        (5 << 30, 0x1234),
+        (512 << 30, 0x1234),  # the root's index has 11 bits (8.5.1)
+        (2047 << 30, 0x1234),
+        (1 << 30, (21, 1 << 30)),
+        (1 << 41 | 5 << 30, (21, 1 << 41 | 5 << 30)),  # bits 63:41 must be zero
+        (1 << 63 | 5 << 30, (21, 1 << 63 | 5 << 30)),
+    ],
+)
+def test_guest_physical_addresses_have_41_bits(engine, gpa, result):
+    hart = engine.hart
+    run(engine, M, "nop")
+    hart.ram.zero(RAM_AT, 4 << 12)
+    for index in (5, 512, 2047):
+        put(hart, RAM_AT, index, pte(RAM_AT, V | R | W | X | U_BIT | A | D))
+    hart.ram.write(CODE, program("ld a0, 0(a1)"))
+    hart.ram.store(DATA, 8, 0x1234)
+    hart.set_csr(CSR_NUMBERS["hgatp"], SV39 | RAM_PPN)
+    hart.sfence_vma()
+    hart.mode, hart.pc = VS, 5 << 30 | CODE & (1 << 30) - 1
+    hart.x[11] = gpa | DATA & (1 << 30) - 1
+    try:
+        engine.run(1)
+    except Trap as trap:
+        assert (trap.cause, trap.gpa - (DATA & (1 << 30) - 1)) == result
+    else:
+        assert hart.x[10] == result
