@@ -53,6 +53,12 @@ BY_NAME = {
     "fence": "pred, succ",
     "fence.i": "",
     "sfence.vma": "rs1, rs2",
+    **dict.fromkeys(
+        "hfence.vvma hfence.gvma sinval.vma hinval.vvma hinval.gvma".split(), "rs1, rs2"
+    ),
+    **dict.fromkeys("hlv.b hlv.bu hlv.h hlv.hu hlvx.hu".split(), "rd, (rs1)"),
+    **dict.fromkeys("hlv.w hlv.wu hlvx.wu hlv.d".split(), "rd, (rs1)"),
+    **dict.fromkeys("hsv.b hsv.h hsv.w hsv.d".split(), "rs2, (rs1)"),
     "cbo.zero": "(rs1)",
     "cbo.inval": "(rs1)",
     "cbo.clean": "(rs1)",
@@ -189,6 +195,10 @@ SHORT_FORMS = {
     ("fence", 0): "fence iorw, iorw",
     ("sfence.vma", 0): "sfence.vma zero, zero",
     ("sfence.vma", 1): "sfence.vma {0}, zero",
+    ("hfence.vvma", 0): "hfence.vvma zero, zero",
+    ("hfence.vvma", 1): "hfence.vvma {0}, zero",
+    ("hfence.gvma", 0): "hfence.gvma zero, zero",
+    ("hfence.gvma", 1): "hfence.gvma {0}, zero",
 }
 
 

@@ -15,26 +15,37 @@ class Cause(IntEnum):
     STORE_ADDRESS_MISALIGNED = 6  # stores and AMOs, here and below
     STORE_ACCESS_FAULT = 7
     ENVIRONMENT_CALL_FROM_U = 8
-    ENVIRONMENT_CALL_FROM_S = 9
+    ENVIRONMENT_CALL_FROM_S = 9  # HS, with the hypervisor extension
+    ENVIRONMENT_CALL_FROM_VS = 10
     ENVIRONMENT_CALL_FROM_M = 11
     INSTRUCTION_PAGE_FAULT = 12
     LOAD_PAGE_FAULT = 13
     STORE_PAGE_FAULT = 15
+    # With the hypervisor extension (8.6.1):
+    INSTRUCTION_GUEST_PAGE_FAULT = 20
+    LOAD_GUEST_PAGE_FAULT = 21
+    VIRTUAL_INSTRUCTION = 22
+    STORE_GUEST_PAGE_FAULT = 23
 
 
 class Interrupt(IntEnum):
     """Interrupts, by their bit in mip and mie."""
 
     SUPERVISOR_SOFTWARE = 1
+    VIRTUAL_SUPERVISOR_SOFTWARE = 2
     MACHINE_SOFTWARE = 3
     SUPERVISOR_TIMER = 5
+    VIRTUAL_SUPERVISOR_TIMER = 6
     MACHINE_TIMER = 7
     SUPERVISOR_EXTERNAL = 9
+    VIRTUAL_SUPERVISOR_EXTERNAL = 10
     MACHINE_EXTERNAL = 11
+    SUPERVISOR_GUEST_EXTERNAL = 12
     COUNTER_OVERFLOW = 13  # local counter overflow, LCOFI (Sscofpmf)
 
 
-# Which goes first when several are pending for one mode (privileged manual 3.1.9, Sscofpmf 17.3).
+# Which goes first when several are pending for one mode (privileged manual 3.1.9; with the
+# hypervisor extension 8.2.3; Sscofpmf 17.3).
 PRIORITY = (
     Interrupt.MACHINE_EXTERNAL,
     Interrupt.MACHINE_SOFTWARE,
@@ -42,5 +53,9 @@ PRIORITY = (
     Interrupt.SUPERVISOR_EXTERNAL,
     Interrupt.SUPERVISOR_SOFTWARE,
     Interrupt.SUPERVISOR_TIMER,
+    Interrupt.SUPERVISOR_GUEST_EXTERNAL,
+    Interrupt.VIRTUAL_SUPERVISOR_EXTERNAL,
+    Interrupt.VIRTUAL_SUPERVISOR_SOFTWARE,
+    Interrupt.VIRTUAL_SUPERVISOR_TIMER,
     Interrupt.COUNTER_OVERFLOW,
 )

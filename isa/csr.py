@@ -5,6 +5,9 @@ may access it and whether it is read-only (privileged manual 2.1); `visible` add
 bits decide. Bits outside of fields read as zero. A write keeps what is legal of it: bits without a
 field and fields with one value don't change, and a field with a list of legal values keeps its old
 one when given another. `view` makes a CSR a window on a part of another.
+
+Who may not access a CSR gets an illegal instruction exception; in VS-mode and VU-mode a virtual
+instruction exception where HS-mode may (`Csr.refusal`).
 """
 
 from __future__ import annotations
@@ -13,9 +16,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
+from isa.causes import Cause
+from isa.modes import REACH, S, virtual
 from isa.record import Record, replace
 
 Read = Callable[[str], int]
+TVM_TSR = 1 << 20 | 1 << 22  # of mstatus
 
 
 class CsrField(Record):
@@ -73,8 +79,19 @@ def always(mode: int, read: Read) -> bool:
     return True
 
 
+def never(mode: int, read: Read) -> bool:
+    """The CSR's unit is always on."""
+    return False
+
+
 class Csr(Record):
-    """One control and status register."""
+    """One control and status register.
+
+    `needs` names the extensions, beside the one that declares it, without which it doesn't exist.
+    `off` says that the unit that it belongs to is off in a mode: then it is an illegal instruction.
+    `stands_for` names the supervisor CSR whose place it takes while V=1. `open` gives the bits that
+    other CSRs let be anything but zero.
+    """
 
     name: str
     address: int
@@ -85,6 +102,10 @@ class Csr(Record):
     visible: Callable[[int, Read], bool] = always
     derive: Callable[[int], int] = unchanged  # from the fields written, the whole value
     whole: bool = False  # an illegal value in one field keeps the write from changing any
+    needs: tuple[str, ...] = ()
+    off: Callable[[int, Read], bool] = never
+    stands_for: str | None = None
+    open: Callable[[Read], int] | None = None
 
     @property
     def mode(self) -> int:
@@ -112,10 +133,47 @@ class Csr(Record):
         return self.derive is unchanged and all(f.legal is None for f in self.fields.values())
 
     def permits(self, mode: int, write: bool, read: Read) -> bool:
-        """Whether an instruction in `mode` may access it; else it is illegal. `read` gives CSRs."""
-        if mode < self.mode or (write and self.read_only):
+        """Whether an instruction in `mode` may access it. `read` gives CSRs."""
+        if REACH[mode] < self.mode or (write and self.read_only):
             return False
-        return self.visible(mode, read)
+        return self.visible(mode, read) and not self.off(mode, read)
+
+    def refusal(self, mode: int, write: bool, read: Read) -> Cause | None:
+        """What an access in `mode` raises, if anything (hypervisor extension 8.6.1).
+
+        A virtual instruction exception is raised where V=1 is what prevents it: where it would be
+        valid in HS-mode, TVM and TSR of mstatus aside.
+        """
+        if self.permits(mode, write, read):
+            return None
+        if virtual(mode) and not self.off(mode, read):
+
+            def trusting(name: str) -> int:
+                return read(name) & ~TVM_TSR if name == "mstatus" else read(name)
+
+            if self.permits(S, write, trusting):
+                return Cause.VIRTUAL_INSTRUCTION
+        return Cause.ILLEGAL_INSTRUCTION
+
+    def extended(
+        self,
+        fields: Mapping[str, CsrField] | None = None,
+        visible: Callable[[int, Read], bool] | None = None,
+        off: Callable[[int, Read], bool] | None = None,
+    ) -> Csr:
+        """This CSR with further fields, and conditions on who may see it."""
+        mine, more = self.visible, visible
+        if visible is not None and mine is not always:
+
+            def more(mode: int, read: Read) -> bool:
+                return mine(mode, read) and visible(mode, read)
+
+        return replace(
+            self,
+            fields={**self.fields, **(fields or {})},
+            visible=more or mine,
+            off=off or self.off,
+        )
 
     def legalize(self, old: int, new: int) -> int:
         """What the CSR holds after `new` is written over `old`. Not for views."""

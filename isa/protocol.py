@@ -109,3 +109,24 @@ class Machine(Protocol):
 
     def sfence_vma(self, va: Word, asid: Word, has_va: bool, has_asid: bool) -> None:
         """Let translations see the stores to page tables before, of an address, an ASID or all."""
+
+    def hfence_vvma(self, va: Word, asid: Word, has_va: bool, has_asid: bool) -> None:
+        """As sfence_vma, for the guest's own page tables."""
+
+    def hfence_gvma(self, gpa: Word, vmid: Word, has_gpa: bool, has_vmid: bool) -> None:
+        """As sfence_vma, for those of guest physical addresses; gpa is shifted right by 2."""
+
+    def order_invalidations(self) -> None:
+        """Order what Svinval invalidates and what translates before and after."""
+
+    def need(self, extension: str) -> None:
+        """Illegal instruction, unless the hart has an extension that not all have."""
+
+    def guest_load(self, addr: Word, size: int, execute: bool = False) -> Word:
+        """The bytes at addr as the guest of hstatus.SPVP loads them, zero-extended.
+
+        With `execute`, pages must be executable rather than readable.
+        """
+
+    def guest_store(self, addr: Word, size: int, value: Word) -> None:
+        """Write the low bytes of value as the guest of hstatus.SPVP would."""

@@ -21,7 +21,7 @@ from random import Random
 
 from isa.csrs import CSR_NUMBERS
 from isa.ext import RV64GC
-from isa.modes import U
+from isa.modes import VU, U
 from rvperf.engine.native import EXTRA, Native
 from rvperf.engine.reference import Reference
 from rvperf.machine.traps import Trap
@@ -189,14 +189,17 @@ class AtOnce:
 class Paged(Pair):
     """Two harts in U-mode under Sv39, the native one with regions."""
 
+    mode, root = U, "satp"
+    hart_of = {"ram_size": 64 << 12, "mstatus": FS}
+
     def __init__(self):
         from rvperf.engine.hot import Regions
 
         regions = Regions(EVENTS)
         regions.worker = AtOnce()
         self.engines = [
-            Native(hart_in(ram_size=64 << 12, extra=EXTRA, mstatus=FS), regions),
-            Reference(hart_in(ram_size=64 << 12, mstatus=FS)),
+            Native(hart_in(extra=EXTRA, **self.hart_of), regions),
+            Reference(hart_in(**self.hart_of)),
         ]
         self.engines[0].threshold[0] = 2
 
@@ -233,10 +236,10 @@ class Paged(Pair):
                 put_entry(hart, RAM_AT + (LEAF << 12), n, entry)
             hart.ram.write(RAM_AT + (FRAMES << 12), data)
             hart.ram.write(code[0], text)
-            hart.set_csr(CSR_NUMBERS["satp"], SV39 | (RAM_AT + 0x1000) >> 12)
+            hart.set_csr(CSR_NUMBERS[self.root], SV39 | (RAM_AT + 0x1000) >> 12)
             for fenced in hart.fences:
                 fenced(None, None)
-            hart.mode = U
+            hart.mode = self.mode
             hart.x[:32], hart.f[:] = array("Q", x), f
             hart.fcsr, hart.reservation, hart.pc = 0, None, code[0]
 
@@ -250,9 +253,34 @@ class Paged(Pair):
             except Trap as raised:
                 trap = raised.cause, raised.tval
             hart.collect()
-            counts = hart.counts[U]
+            counts = hart.counts[self.mode]
             found.append((trap, hart.pc, hart.fcsr, tuple(hart.x[:32]), tuple(hart.f), counts))
         return found
+
+
+HOST_ROOT, HOST_MIDDLE, HOST_LAST = 8, 12, 13  # pages of RAM; the root is four
+GUEST_READ_ONLY, GUEST_UNMAPPED = (25, 37, 38, 50), (30, 44)  # of guest physical memory
+
+
+class PagedGuest(Paged):
+    """Two harts in VU-mode under both stages: guest physical pages are pages of RAM, but not all
+    can be written or are there."""
+
+    mode, root = VU, "vsatp"
+    hart_of = {**Paged.hart_of, "extensions": ("H",), "vsstatus": FS}
+
+    def begin(self, random: Random) -> None:
+        root, middle, last = (RAM_AT + (n << 12) for n in (HOST_ROOT, HOST_MIDDLE, HOST_LAST))
+        for engine in self.engines:
+            hart = engine.hart
+            put_entry(hart, root, RAM_AT >> 30, pte(middle, V))
+            put_entry(hart, middle, 0, pte(last, V))
+            for n in range(64):
+                flags = V | R | X | U_BIT | A | (0 if n in GUEST_READ_ONLY else W | D)
+                entry = 0 if n in GUEST_UNMAPPED else pte(RAM_AT + (n << 12), flags)
+                put_entry(hart, last, n, entry)
+            hart.set_csr(CSR_NUMBERS["hgatp"], SV39 | root >> 12)
+        super().begin(random)
 
 
 def program(random: Random) -> bytes:
@@ -344,7 +372,7 @@ FLOATS = ("fadd.d", "fsub.d", "fmul.d", "fmadd.d", "fmv.d.x", "fmv.x.d", "feq.d"
 FLOATS += ("fcvt.d.l", "fcvt.l.d", "fadd.s", "fcvt.s.d")
 
 
-def fuzz_regions(count: int, seed: int = 0, each: int = 20) -> int:
+def fuzz_regions(count: int, seed: int = 0, each: int = 20, pairs: type[Paged] = Paged) -> int:
     """Run `count` random programs, compiled; AssertionError where the engines differ.
 
     `each` of them share a pair of harts, so that code changes as well.
@@ -353,7 +381,7 @@ def fuzz_regions(count: int, seed: int = 0, each: int = 20) -> int:
     for n in range(count):
         random = Random(f"regions {seed} {n}")
         if n % each == 0:
-            pair = Paged()
+            pair = pairs()
         pair.begin(random)
         native = pair.engines[0]
         for budget in [100, *(random.choice((1, 7, 50, 300, 700)) for _ in range(8))]:

@@ -5,11 +5,16 @@ from isa.ext import (
     c,
     d,
     f,
+    hypervisor,
     i,
     m,
     machine,
+    shlcofideleg,
+    smstateen,
+    ssaia,
     sstc,
     supervisor,
+    svinval,
     zawrs,
     zba,
     zbb,
@@ -42,9 +47,19 @@ EXTENSIONS = (
     zbs.EXTENSION,
     machine.EXTENSION,
     supervisor.EXTENSION,
+    hypervisor.EXTENSION,
     zicntr.EXTENSION,
     zihpm.EXTENSION,
     sstc.EXTENSION,
+    svinval.EXTENSION,
+    smstateen.EXTENSION,
+    ssaia.EXTENSION,
+    shlcofideleg.EXTENSION,
 )
+
+# Those that a hart has only if it is told, and what that needs of the others.
+OPTIONAL = {"H": (), "Svinval": (), "Smstateen": (), "Ssaia": (), "Shlcofideleg": ("H",)}
+EVERY = frozenset(extension.name for extension in EXTENSIONS)
+STANDARD = frozenset(EVERY - OPTIONAL.keys())
 
 RV64GC = Table(EXTENSIONS)

@@ -20,11 +20,7 @@ def wfi(m):
     m.wfi()
 
 
-def _letters(letters: str) -> int:
-    return sum(1 << ord(letter) - ord("A") for letter in letters)
-
-
-def _state_dirty(mstatus: int) -> int:
+def state_dirty(mstatus: int) -> int:
     """FS is Off or Dirty, never between, and SD says whether any unit's state is dirty."""
     if mstatus & 3 << 13:
         return mstatus | 3 << 13 | 1 << 63
@@ -59,13 +55,16 @@ csr(
         "SXL": bits(35, 34, value=2),
         "SD": bits(63),
     },
-    derive=_state_dirty,
+    derive=state_dirty,
 )
 csr(
     "misa",
     0x301,
     "The base width and single-letter extensions; none can be turned off.",
-    fields={"MXL": bits(63, 62, value=2), "extensions": bits(25, 0, value=_letters("ABCDFIMSU"))},
+    fields={
+        "MXL": bits(63, 62, value=2),
+        **{letter: bits(ord(letter) - ord("A"), value=1) for letter in "ABCDFIMSU"},
+    },
 )
 csr(
     "medeleg",

@@ -1,7 +1,7 @@
 """S-mode: its instructions and CSRs (privileged manual, chapter 10)."""
 
 from isa.csr import View, bits
-from isa.modes import M
+from isa.modes import S
 from isa.spec import Extension
 
 EXTENSION = Extension("S", "Supervisor-level instructions and CSRs")
@@ -27,7 +27,7 @@ def sfence_vma(m, rs1, rs2, rs1_n, rs2_n):
 
 def _translation_trusted(mode, read):
     """mstatus.TVM keeps S-mode from changing how its memory is translated."""
-    return mode == M or not read("mstatus") & 1 << 20
+    return mode != S or not read("mstatus") & 1 << 20
 
 
 csr("sstatus", 0x100, "The part of mstatus that is S-mode's.", view=View("mstatus", SSTATUS))

@@ -1,6 +1,7 @@
 """Zicntr: the base counters (unprivileged manual, chapter 7.1)."""
 
 from isa.csr import View
+from isa.modes import virtual
 from isa.routing import counter_visible
 from isa.spec import Extension
 
@@ -9,10 +10,11 @@ csr = EXTENSION.csr
 
 
 def enabled(number):
-    """Whether a mode sees counter `number`, by mcounteren and scounteren."""
+    """Whether a mode sees counter `number`, by mcounteren, hcounteren and scounteren."""
 
     def visible(mode, read):
-        return counter_visible(number, mode, read("mcounteren"), read("scounteren"))
+        hcounteren = read("hcounteren") if virtual(mode) else 0
+        return counter_visible(number, mode, read("mcounteren"), read("scounteren"), hcounteren)
 
     return visible
 

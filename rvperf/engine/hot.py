@@ -49,7 +49,7 @@ class Regions:
         self.wanted: dict[int, dict[int, int]] = {}
         self.outstanding: set[int] = set()  # those that are being compiled
         self.hopeless: set[int] = set()
-        self.spaces: dict[int, Space] = {}
+        self.spaces: dict[int | tuple[int, int], Space] = {}  # by satp; of guests, both roots
         self.space = Space()
         self.worker = None  # the compiling process, once something is hot
 
@@ -64,9 +64,9 @@ class Regions:
         """Whether the compiling process has work, so that `poll` is worth while."""
         return bool(self.wanted or self.outstanding)
 
-    def enter_space(self, satp: int) -> None:
-        """Native code will run in this address space."""
-        self.space = self.spaces.setdefault(satp, Space())
+    def enter_space(self, key: int | tuple[int, int]) -> None:
+        """Native code will run in this address space, the second of hart.context."""
+        self.space = self.spaces.setdefault(key, Space())
         self.engine.jumps[0] = self.space.jumps.address
 
     # From hot address to region.
@@ -232,14 +232,20 @@ class Regions:
         heads.clear()
 
     def unmapped(self, va: int | None) -> None:
-        """Translations of the hart's space changed: at one page, or anywhere."""
-        space = self.spaces.get(self.engine.hart.satp)
-        if space is None:
-            return
-        if va is None:
-            self._remove(space, set(space.heads))
-        elif heads := space.by_page.get(va >> 12):
-            self._remove(space, heads)
+        """Translations of the hart's space changed: at one page, or anywhere.
+
+        A hypervisor's fence may be about any of its guests.
+        """
+        hart = self.engine.hart
+        if hart.hypervisor:
+            spaces = list(self.spaces.values())
+        else:
+            spaces = [self.spaces[hart.satp]] if hart.satp in self.spaces else []
+        for space in spaces:
+            if va is None:
+                self._remove(space, set(space.heads))
+            elif heads := space.by_page.get(va >> 12):
+                self._remove(space, heads)
 
     def written(self, frame: int) -> None:
         """Code in a RAM page was written to."""

@@ -7,6 +7,7 @@ execution by a native decoder made from the same rows. Whatever is rare leaves t
 
 from __future__ import annotations
 
+from isa.modes import VIRTUAL
 from isa.record import Record
 from isa.spec import Insn, Table
 from rvperf.engine import layout
@@ -34,7 +35,17 @@ from rvperf.engine.recording import (
     record_transfer,
     start_clock,
 )
-from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit, in_state, typed
+from rvperf.engine.ssa import (
+    LIKELY,
+    METADATA,
+    UNLIKELY,
+    Code,
+    Ssa,
+    SsaBit,
+    in_state,
+    text_of,
+    typed,
+)
 from rvperf.machine import transfers
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART, SINK
@@ -53,6 +64,8 @@ ATOMIC = ("amo", "load-reserved", "store-conditional")
 # Bits of a page table entry that an access needs besides V and A. W without R is reserved.
 PTE_R, PTE_W = 1 << 1, 1 << 2
 LOAD_NEEDS, STORE_NEEDS, FETCH_NEEDS = PTE_R, PTE_R | PTE_W | 1 << 7, 1 << 3
+# `walk` in VS and VU: the page, plus 1, or 0 (rvperf.engine.guests).
+GUEST_WALK_CALL = "call preserve_allcc i64 @guest_walk(ptr %state, i64 {va}, i64 {needed})"
 PTE_POINTER = 0b111 | 1023 << 54  # V, R and W, and what is reserved: only V is set in a pointer
 
 
@@ -376,10 +389,11 @@ def leaving(name: str, reason: int) -> Interpreted:
 
 
 def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
-    """Translate va in U- or S-mode by Sv39, or as it is without translation: (ok, page).
+    """Translate va in the current mode by Sv39, or as it is without translation: (ok, page).
 
     `ok` is not 0 if it succeeded. `needed` are the PTE bits that the access asks for. What
-    depends on SUM, MXR or MPRV is left to Python; for a fetch nothing does.
+    depends on SUM, MXR or MPRV is left to Python; for a fetch nothing does. VS and VU have two
+    stages (rvperf.engine.guests).
     """
     code = m.code
     done, failed, bare = code.fresh("done"), code.fresh("failed"), code.fresh("bare")
@@ -388,6 +402,13 @@ def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
     if needed != FETCH_NEEDS:
         code.branch(m.read_field("access") != 0, failed, checked, UNLIKELY)
         code.start(checked)
+    guest, host = code.fresh("guest"), code.fresh("host")
+    code.branch(mode.ult(VIRTUAL), host, guest, LIKELY)
+    code.start(guest)
+    found = Ssa(code, code.value(GUEST_WALK_CALL.format(va=text_of(va), needed=needed)))
+    guest_page, guest_block = found & ~1, code.block
+    code.branch(found != 0, f"{done}.in", failed, LIKELY)
+    code.start(host)
     code.branch((satp.shr(60) == 0) | (mode == 3), bare, paged, UNLIKELY)
 
     code.start(paged)
@@ -431,7 +452,8 @@ def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
     identity = va & ~0xFFF
     code.goto(f"{done}.in")
     code.start(f"{done}.in")
-    page = Ssa(code, code.value(f"phi i64 [ {page}, %{done}.pte ], [ {identity.text}, %{bare} ]"))
+    pages = f"[ {page}, %{done}.pte ], [ {identity.text}, %{bare} ]"
+    page = Ssa(code, code.value(f"phi i64 {pages}, [ {guest_page.text}, %{guest_block} ]"))
     physical(m, page, failed)
     code.goto(done)
     code.start(failed)
@@ -906,10 +928,13 @@ def module(table: Table, counting: bool = False) -> str:
     ]
     functions += [instruction(handler, counting) for handler in listed if handler.insn]
     from rvperf.engine.advance import CAPTURE, approach, capture
+    from rvperf.engine.guests import GUEST_WALK, HOST_WALK, guest_walk, host_walk
 
     declared = set()
     text = [
         decoder(table),
+        function_text(host_walk().code, HOST_WALK),
+        function_text(guest_walk().code, GUEST_WALK),
         function_text(capture().code, CAPTURE),
         refill("refill_load", layout.TLB_LOAD, layout.EXTENT_LOAD),
         refill("refill_store", layout.TLB_STORE, layout.EXTENT_STORE),

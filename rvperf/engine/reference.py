@@ -17,10 +17,13 @@ from rvperf.machine.hart import Hart
 from rvperf.machine.transfers import type_of
 from rvperf.machine.traps import Trap
 
-U, S, M = 0, 1, 3
-ILLEGAL_INSTRUCTION, BREAKPOINT, LOAD_MISALIGNED, STORE_MISALIGNED, ECALL_FROM_U = 2, 3, 4, 6, 8
-MSTATUS, MENVCFG, SENVCFG = 0x300, 0x30A, 0x10A
-MSTATUS_FS, MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 3 << 13, 1 << 20, 1 << 21, 1 << 22
+U, S, M, VU, VS = 0, 1, 3, 4, 5
+ILLEGAL_INSTRUCTION, BREAKPOINT, LOAD_MISALIGNED, STORE_MISALIGNED = 2, 3, 4, 6
+VIRTUAL_INSTRUCTION = 22
+ECALL_FROM = {U: 8, VU: 8, S: 9, VS: 10, M: 11}
+MSTATUS, MENVCFG, SENVCFG, HENVCFG, HSTATUS = 0x300, 0x30A, 0x10A, 0x60A, 0x600
+MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 20, 1 << 21, 1 << 22
+HSTATUS_VTVM, HSTATUS_VTW, HSTATUS_VTSR, HSTATUS_HU = 1 << 20, 1 << 21, 1 << 22, 1 << 9
 CACHE_BLOCK = 64
 # The fields of menvcfg and senvcfg that let less privileged modes use a cache-block operation.
 ENVCFG_CBIE, ENVCFG_CBCFE, ENVCFG_CBZE = 3 << 4, 1 << 6, 1 << 7
@@ -91,12 +94,13 @@ class Effects:
 
     def cache_block(self, addr, operation):
         enable = CACHE_BLOCK_ENABLE[operation]
-        mode = self.hart.mode
-        enabled = mode == M or self.hart.csr_value(MENVCFG) & enable
-        if mode == U:
-            enabled = enabled and self.hart.csr_value(SENVCFG) & enable
-        if not enabled:
+        mode, csr = self.hart.mode, self.hart.csr_value
+        if mode != M and not csr(MENVCFG) & enable:
             self.illegal()
+        if mode >= VU and not csr(HENVCFG) & enable:
+            self.refuse()
+        if mode in (U, VU) and not csr(SENVCFG) & enable:
+            self.refuse()
         if operation == "zero":
             pa = self.hart.translate(addr.value, "w")
             self.hart.ram.write(pa & -CACHE_BLOCK, bytes(CACHE_BLOCK))
@@ -177,7 +181,9 @@ class Effects:
 
     def write_csr(self, csr, value):
         hart, at, new = self.hart, number(csr), number(value)
-        hart.csrs.permit(at, hart.mode, write=True)
+        mode = hart.mode
+        hart.csrs.permit(at, mode, write=True)
+        at = hart.csrs.seen(at, mode)
         # A write takes effect once the instruction is complete, its own counting included
         # (unprivileged manual 6.1), so that what was written to a counter is what is read next.
         self.after = lambda: hart.set_csr(at, new)
@@ -188,33 +194,81 @@ class Effects:
 
     def ecall(self):
         self.hart.retired("system")
-        raise Trap(ECALL_FROM_U + self.hart.mode)
+        raise Trap(ECALL_FROM[self.hart.mode])
 
     def ebreak(self):
         self.hart.retired("system")
         raise Trap(BREAKPOINT, self.hart.pc)
 
     def mret(self):
-        self._privileged(M)
+        if self.hart.mode != M:
+            self.illegal()
         self._return(self.hart.mret)
 
     def sret(self):
-        self._privileged(S, MSTATUS_TSR)
+        self._privileged(MSTATUS_TSR, HSTATUS_VTSR)
         self._return(self.hart.sret)
 
     def wfi(self):
-        self._privileged(S, MSTATUS_TW)
+        # TW bars it below M whatever V is, so that a guest's is not a virtual instruction then.
+        if self.hart.mode != M and self.hart.csr_value(MSTATUS) & MSTATUS_TW:
+            self.illegal()
+        self._privileged(0, HSTATUS_VTW)
         self.after = self.hart.wfi
 
     def sfence_vma(self, va, asid, has_va, has_asid):
-        self._privileged(S, MSTATUS_TVM)
+        self._privileged(MSTATUS_TVM, HSTATUS_VTVM)
         self.hart.sfence_vma(number(va) if has_va else None, number(asid) if has_asid else None)
 
-    def _privileged(self, lowest: int, barred_by: int = 0) -> None:
-        """Illegal below a mode, and in S-mode where a bit of mstatus bars it."""
-        mode = self.hart.mode
-        if mode < lowest or (mode == S and self.hart.csr_value(MSTATUS) & barred_by):
+    def hfence_vvma(self, va, asid, has_va, has_asid):
+        self._hypervisor()
+        self.hart.sfence_vma(number(va) if has_va else None, number(asid) if has_asid else None)
+
+    def hfence_gvma(self, gpa, vmid, has_gpa, has_vmid):
+        self._hypervisor(MSTATUS_TVM)
+        self.hart.hfence_gvma()
+
+    def order_invalidations(self):
+        """What Svinval orders is in order already; TVM and VTVM do not bar it."""
+        self._privileged(0, 0)
+
+    def need(self, extension):
+        if extension not in self.hart.extensions:
             self.illegal()
+
+    def guest_load(self, addr, size, execute=False):
+        self._hypervisor(user=HSTATUS_HU)
+        return Num(self.hart.guest_load(addr.value, size, execute))
+
+    def guest_store(self, addr, size, value):
+        self._hypervisor(user=HSTATUS_HU)
+        self.hart.guest_store(addr.value, size, number(value))
+
+    def _privileged(self, barred_by: int, guest_barred_by: int) -> None:
+        """A supervisor's instruction: S-mode's unless a bit of mstatus bars it, VS-mode's unless
+        one of hstatus does."""
+        hart = self.hart
+        mode = hart.mode
+        if mode == S and hart.csr_value(MSTATUS) & barred_by:
+            self.illegal()
+        if mode in (U, VU) or (mode == VS and hart.csr_value(HSTATUS) & guest_barred_by):
+            self.refuse()
+
+    def _hypervisor(self, barred_by: int = 0, user: int = 0) -> None:
+        """A hypervisor's instruction: of M-mode, of HS-mode unless a bit of mstatus bars it, and of
+        U-mode if a bit of hstatus, `user`, lets it."""
+        hart = self.hart
+        mode = hart.mode
+        if not hart.hypervisor or (mode == S and hart.csr_value(MSTATUS) & barred_by):
+            self.illegal()
+        if mode >= VU or (mode == U and not hart.csr_value(HSTATUS) & user):
+            self.refuse()
+
+    def refuse(self):
+        """Raise what an instruction does that HS-mode could execute, but the mode may not."""
+        if self.hart.mode < VU:
+            self.illegal()
+        raise Trap(VIRTUAL_INSTRUCTION, self.word)
 
     def _return(self, leave: Callable[[], None]) -> None:
         """Retire in the mode that executed the instruction, then leave it."""
@@ -306,12 +360,12 @@ class Reference:
             effects.word = word
             effects.next_pc = pc + length & MASK
             effects.taken = None
-            if is_float and hart.fp_slow and not hart.csr_value(MSTATUS) & MSTATUS_FS:
+            if is_float and hart.fp_slow and not hart.floats_on:
                 effects.illegal()
             try:
                 value = body(*[read(pc) for read in readers])
             except Trap as trap:
-                if trap.cause == ILLEGAL_INSTRUCTION:
+                if trap.cause in (ILLEGAL_INSTRUCTION, VIRTUAL_INSTRUCTION):
                     trap.tval = word
                 raise
             if links and hart.calls:

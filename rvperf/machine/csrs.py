@@ -7,12 +7,15 @@ that it shares with native code, and those whose change it must hear of.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from isa.causes import Interrupt
-from isa.csr import always
-from isa.csrs import CSR_NUMBERS, CSRS
-from isa.modes import Mode
+from isa.csr import Csr, always, never
+from isa.csrs import CSR_NUMBERS, registers
+from isa.ext import EVERY, STANDARD
+from isa.modes import REACH, VIRTUAL, Mode, virtual
 from isa.record import Record
+from isa.routing import LCOFI, VS_INTERRUPTS, guest_view
 from rvperf.machine.traps import Trap
 
 TYPE_CHECKING = False  # as `typing` has it, whose import isn't free
@@ -21,16 +24,17 @@ if TYPE_CHECKING:
 
 MASK = (1 << 64) - 1
 ILLEGAL_INSTRUCTION = 2
+ALL = registers(EVERY)  # with the fields of every extension
 
 
 def bits_of(csr: str, *fields: str) -> int:
     """The mask of some fields of a CSR."""
-    return sum(CSRS[CSR_NUMBERS[csr]].fields[name].mask for name in fields)
+    return sum(ALL[CSR_NUMBERS[csr]].fields[name].mask for name in fields)
 
 
 def place_of(csr: str, field: str) -> int:
     """The bit number where a field of a CSR begins."""
-    return CSRS[CSR_NUMBERS[csr]].fields[field].low
+    return ALL[CSR_NUMBERS[csr]].fields[field].low
 
 
 MENVCFG, STIMECMP = CSR_NUMBERS["menvcfg"], CSR_NUMBERS["stimecmp"]
@@ -39,6 +43,16 @@ MCYCLE, MINSTRET, MIP = CSR_NUMBERS["mcycle"], CSR_NUMBERS["minstret"], CSR_NUMB
 FRM_AT, FFLAGS = place_of("fcsr", "frm"), bits_of("fcsr", "fflags")
 STCE = bits_of("menvcfg", "STCE")
 STIP = 1 << Interrupt.SUPERVISOR_TIMER
+TIME, VSTIMECMP, HTIMEDELTA = (CSR_NUMBERS[name] for name in ("time", "vstimecmp", "htimedelta"))
+HENVCFG, HVIP, HVIEN = (CSR_NUMBERS[name] for name in ("henvcfg", "hvip", "hvien"))
+MIE, MIDELEG, HIDELEG = (CSR_NUMBERS[name] for name in ("mie", "mideleg", "hideleg"))
+HSTATUS, HGEIP, HGEIE = (CSR_NUMBERS[name] for name in ("hstatus", "hgeip", "hgeie"))
+VSSTATUS, VSIE, VSIP = (CSR_NUMBERS[name] for name in ("vsstatus", "vsie", "vsip"))
+VGEIN_AT = place_of("hstatus", "VGEIN")
+VSSIP = 1 << Interrupt.VIRTUAL_SUPERVISOR_SOFTWARE
+VSTIP = 1 << Interrupt.VIRTUAL_SUPERVISOR_TIMER
+VSEIP = 1 << Interrupt.VIRTUAL_SUPERVISOR_EXTERNAL
+SGEIP = 1 << Interrupt.SUPERVISOR_GUEST_EXTERNAL
 STANDS_STILL = {
     MCYCLE: bits_of("mcountinhibit", "CY"),
     MINSTRET: bits_of("mcountinhibit", "IR"),
@@ -55,18 +69,36 @@ class Elsewhere(Record):
 class CsrFile:
     """The CSRs of `hart` as the machine sees them; permission is asked for by `permit`.
 
-    `words` are the values by number, except of views; for some of `ELSEWHERE` they stand for less.
+    `rows` declares those that there are with the hart's extensions. `words` are the values by
+    number, except of views; for some of `ELSEWHERE` they stand for less.
     """
 
-    def __init__(self, hart: Hart):
+    def __init__(self, hart: Hart, extensions: frozenset[str] = STANDARD):
         self.hart = hart
-        self.words = {number: csr.initial() for number, csr in CSRS.items() if not csr.view}
+        self.rows = registers(extensions)
+        self.words = {number: csr.initial() for number, csr in self.rows.items() if not csr.view}
+        self.plain, self.plain_writes, self.substitutes, self._gated = _quick(extensions)
 
     def permit(self, number: int, mode: int, write: bool) -> None:
-        """Illegal instruction, unless an instruction in `mode` may access the CSR."""
-        csr = CSRS.get(number)
-        if csr is None or not csr.permits(mode, write, self.named):
+        """Trap, unless an instruction in `mode` may access the CSR."""
+        csr = self.rows.get(number)
+        if csr is None:
             raise Trap(ILLEGAL_INSTRUCTION)
+        cause = csr.refusal(mode, write, self.named)
+        if cause is not None:
+            raise Trap(cause)
+
+    def seen(self, number: int, mode: int) -> int:
+        """The CSR that an instruction in `mode` gets by a number: while V=1 vsstatus for sstatus,
+        and so on (8.2)."""
+        return self.substitutes.get(number, number) if mode >= VIRTUAL else number
+
+    def value_in(self, number: int, mode: int) -> int:
+        """The value that an instruction in `mode` reads, which may."""
+        value = self.value(self.seen(number, mode))
+        if number == TIME and mode >= VIRTUAL:
+            return value + self.words[HTIMEDELTA] & MASK
+        return value
 
     def named(self, name: str) -> int:
         """The value of the CSR of this name."""
@@ -76,19 +108,24 @@ class CsrFile:
         """The value of the CSR of this number. KeyError if there is none."""
         if number in ELSEWHERE:
             return ELSEWHERE[number].get(self)
+        if number in self._gated:
+            return self.words[number] & self._gated[number].open(self.named)
         if number in self.words:
             return self.words[number]
-        return CSRS[number].read(self.named)
+        return self.rows[number].read(self.named)
 
     def write(self, number: int, new: int) -> None:
         """Give the CSR what is legal of a value, through a view its part of the CSR behind."""
-        csr = CSRS[number]
+        csr = self.rows[number]
         if csr.view:
             number, new = CSR_NUMBERS[csr.view.of], csr.write(new & MASK, self.named)
-            csr = CSRS[number]
+            csr = self.rows[number]
         value = csr.legalize(self.value(number), new & MASK)
         if number in ELSEWHERE:
             ELSEWHERE[number].put(self, value)
+        elif csr.open:
+            open_bits = csr.open(self.named)
+            self.words[number] = value & open_bits | self.words[number] & ~open_bits
         else:
             self.words[number] = value
 
@@ -130,16 +167,79 @@ def _put_nothing(file: CsrFile, value: int) -> None:
 def _get_mip(file: CsrFile) -> int:
     """With menvcfg.STCE, STIP is the timer's comparison; else it is as M-mode wrote it (Sstc)."""
     words = file.words
-    if not words[MENVCFG] & STCE:
-        return words[MIP]
-    due = file.hart.time >= words[STIMECMP]
-    return words[MIP] & ~STIP | (STIP if due else 0)
+    pending = words[MIP]
+    if words[MENVCFG] & STCE:
+        due = file.hart.time >= words[STIMECMP]
+        pending = pending & ~STIP | (STIP if due else 0)
+    return pending | _guest_pending(file) if file.hart.hypervisor else pending
+
+
+def _guest_pending(file: CsrFile) -> int:
+    """The interrupts of VS-mode, and SGEI, that are pending (8.2.3, 8.2.4)."""
+    words = file.words
+    pending = words[HVIP] & VS_INTERRUPTS
+    if file.value(HENVCFG) & STCE:
+        if file.hart.time + words[HTIMEDELTA] & MASK >= words[VSTIMECMP]:
+            pending |= VSTIP
+    external = words[HGEIP]
+    if external:
+        if external >> (words[HSTATUS] >> VGEIN_AT & 63) & 1:
+            pending |= VSEIP
+        if external & words[HGEIE]:
+            pending |= SGEIP
+    return pending
 
 
 def _put_mip(file: CsrFile, value: int) -> None:
     if file.words[MENVCFG] & STCE:
         value = value & ~STIP | file.words[MIP] & STIP
+    if file.hart.hypervisor:  # hip.VSSIP, and so mip.VSSIP, is hvip.VSSIP
+        file.words[HVIP] = file.words[HVIP] & ~VSSIP | value & VSSIP
+        value &= ~(VS_INTERRUPTS | SGEIP)
     file.words[MIP] = value
+
+
+def _put_vsstatus(file: CsrFile, value: int) -> None:
+    file.words[VSSTATUS] = value
+    file.hart.guest_status_changed()
+
+
+def _put_vsatp(file: CsrFile, value: int) -> None:
+    file.hart.vsatp = value
+    file.hart.forget_translations()
+
+
+def _put_hgatp(file: CsrFile, value: int) -> None:
+    file.hart.hgatp = value
+    file.hart.forget_translations()
+
+
+def _guest_view(shared: int, own: int) -> Callable[[CsrFile], int]:
+    """vsie or vsip, of two CSRs as `routing.guest_view` has them."""
+
+    def get(file: CsrFile) -> int:
+        words = file.words
+        hvien = words.get(HVIEN, 0)
+        return guest_view(file.value(shared), words[own], words[MIDELEG], words[HIDELEG], hvien)
+
+    return get
+
+
+def _put_guest_view(shared: int, own: int, writable: int) -> Callable[[CsrFile, int], None]:
+    """Write those bits of vsie or vsip that are some CSR's, `writable` of VS-mode's interrupts."""
+
+    def put(file: CsrFile, value: int) -> None:
+        words = file.words
+        hideleg = words[HIDELEG]
+        mask, new = hideleg & writable, value << 1
+        if hideleg & LCOFI:
+            overflow = LCOFI & words[MIDELEG]
+            mask, new = mask | overflow, new & ~overflow | value & overflow
+        elif words.get(HVIEN, 0) & LCOFI:
+            words[own] = words[own] & ~LCOFI | value & LCOFI
+        file.write(shared, file.value(shared) & ~mask | new & mask)
+
+    return put
 
 
 def _counter(number: int, count: Callable[[Hart], int]) -> Elsewhere:
@@ -182,23 +282,44 @@ ELSEWHERE = {
     MCYCLE: _counter(MCYCLE, lambda hart: hart.cycles),
     MINSTRET: _counter(MINSTRET, lambda hart: hart.instructions),
     INHIBIT: Elsewhere(_get_inhibit, _put_inhibit),
+    VSSTATUS: Elsewhere(lambda file: file.words[VSSTATUS], _put_vsstatus),
+    VSIE: Elsewhere(_guest_view(MIE, VSIE), _put_guest_view(MIE, VSIE, VS_INTERRUPTS)),
+    VSIP: Elsewhere(_guest_view(MIP, HVIP), _put_guest_view(MIP, HVIP, VSSIP)),
+    CSR_NUMBERS["vsatp"]: Elsewhere(lambda file: file.hart.vsatp, _put_vsatp),
+    CSR_NUMBERS["hgatp"]: Elsewhere(lambda file: file.hart.hgatp, _put_hgatp),
 }
 
-# What may be read in a mode whatever else the state, and is a word: the quick way for most reads.
-PLAIN = {
-    mode: frozenset(
-        number
-        for number, csr in CSRS.items()
-        if csr.mode <= mode and csr.visible is always and not csr.view and number not in ELSEWHERE
-    )
-    for mode in Mode
-}
-# And what may be written there with no further consequence: the bits that change.
-PLAIN_WRITES = {
-    mode: {
-        number: CSRS[number].write_mask
-        for number in plain
-        if CSRS[number].takes_anything and not CSRS[number].read_only
+
+@cache
+def _quick(extensions: frozenset[str]):
+    """What is known of each CSR beforehand, for a hart with these extensions.
+
+    (What may be read in a mode whatever else the state, and is a word: the quick way for most
+    reads; what may be written there with no further consequence, and the bits that change; what
+    stands for what while V=1; which are partly closed by others.)
+    """
+    rows = registers(extensions)
+    substitutes = {CSR_NUMBERS[csr.stands_for]: n for n, csr in rows.items() if csr.stands_for}
+
+    def is_plain(number: int, csr: Csr, mode: Mode) -> bool:
+        return (
+            REACH[mode] >= csr.mode
+            and csr.visible is always
+            and csr.off is never
+            and not (csr.view or csr.open or number in ELSEWHERE)
+            and not (virtual(mode) and number in substitutes)
+        )
+
+    plain = {
+        mode: frozenset(number for number, csr in rows.items() if is_plain(number, csr, mode))
+        for mode in Mode
     }
-    for mode, plain in PLAIN.items()
-}
+    writes = {
+        mode: {
+            number: rows[number].write_mask
+            for number in numbers
+            if rows[number].takes_anything and not rows[number].read_only
+        }
+        for mode, numbers in plain.items()
+    }
+    return plain, writes, substitutes, {n: csr for n, csr in rows.items() if csr.open}

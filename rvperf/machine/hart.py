@@ -11,11 +11,22 @@ from functools import cache, lru_cache
 from isa import routing
 from isa.causes import Cause, Interrupt
 from isa.csrs import CSR_NUMBERS
-from isa.modes import M, Mode, S, U
+from isa.ext import OPTIONAL, STANDARD
+from isa.modes import VIRTUAL, VS, VU, M, Mode, S, U, virtual
 from isa.num import Num, Truth, number
-from isa.routing import FRAMES, INTERRUPT, handler, pending, route
+from isa.routing import (
+    ADDRESSED,
+    FRAMES,
+    INTERRUPT,
+    READS_TABLE,
+    claim,
+    enter_host,
+    handler,
+    renumbered,
+    route,
+)
 from rvperf.machine.calls import Calls
-from rvperf.machine.csrs import PLAIN, PLAIN_WRITES, CsrFile, bits_of, place_of
+from rvperf.machine.csrs import CsrFile, bits_of, place_of
 from rvperf.machine.executions import Executions, PageIdentity
 from rvperf.machine.ram import Ram
 from rvperf.machine.state import HART, NO_STOP, Block
@@ -39,6 +50,16 @@ FCSR, STIMECMP = CSR_NUMBERS["fcsr"], CSR_NUMBERS["stimecmp"]
 NEVER = MASK  # in stimecmp
 SUM, MXR, MPRV = (bits_of("mstatus", name) for name in ("SUM", "MXR", "MPRV"))
 MPP, MPP_AT, FS = bits_of("mstatus", "MPP"), place_of("mstatus", "MPP"), bits_of("mstatus", "FS")
+MPV = bits_of("mstatus", "MPV")
+HSTATUS, VSSTATUS = CSR_NUMBERS["hstatus"], CSR_NUMBERS["vsstatus"]
+VSIE, VSIP = CSR_NUMBERS["vsie"], CSR_NUMBERS["vsip"]
+HEDELEG, HIDELEG = CSR_NUMBERS["hedeleg"], CSR_NUMBERS["hideleg"]
+SPV, SPVP = bits_of("hstatus", "SPV"), bits_of("hstatus", "SPVP")
+# Where a guest physical address, and an instruction, go with a trap to S or M.
+GUEST_CSRS = {
+    S: (CSR_NUMBERS["htval"], CSR_NUMBERS["htinst"]),
+    M: (CSR_NUMBERS["mtval2"], CSR_NUMBERS["mtinst"]),
+}
 SATP_MODE, SATP_PPN = place_of("satp", "MODE"), bits_of("satp", "PPN")
 # The CSRs of a mode's trap frame: epc, cause, tval, tvec.
 FRAME_CSRS = {
@@ -54,6 +75,11 @@ PAGE_FAULT = {
     "r": Cause.LOAD_PAGE_FAULT,
     "w": Cause.STORE_PAGE_FAULT,
 }
+GUEST_PAGE_FAULT = {
+    "x": Cause.INSTRUCTION_GUEST_PAGE_FAULT,
+    "r": Cause.LOAD_GUEST_PAGE_FAULT,
+    "w": Cause.STORE_GUEST_PAGE_FAULT,
+}
 ACCESS_FAULT = {
     "x": Cause.INSTRUCTION_ACCESS_FAULT,
     "r": Cause.LOAD_ACCESS_FAULT,
@@ -63,9 +89,19 @@ PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = (1 << n for n in range(
 NEEDS = {"r": PTE_R | PTE_A, "w": PTE_W | PTE_A | PTE_D, "x": PTE_X | PTE_A}
 SOURCES = ("instructions", "cycles", "branches", "branch-misses", "loads", "stores")
 
-RESERVATION, MODE, ACCESS, SATP, PC, CALLS, CALLS_BEFORE = (
+RESERVATION, MODE, ACCESS, SATP, PC, CALLS, CALLS_BEFORE, STATE_VSATP, STATE_HGATP = (
     HART[name] // 8
-    for name in ("reservation", "mode", "access", "satp", "pc", "calls", "calls_before")
+    for name in (
+        "reservation",
+        "mode",
+        "access",
+        "satp",
+        "pc",
+        "calls",
+        "calls_before",
+        "vsatp",
+        "hgatp",
+    )
 )
 # What `collect` moves, as it lies in the state.
 PENDING = ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
@@ -118,11 +154,20 @@ class Hart:
     """One RV64GC hart with M, S and U modes over `ram`.
 
     `extra` bytes of shared state are kept for the engine, behind the architectural fields.
+    `extensions` are names of `isa.ext.OPTIONAL`; with H there are VS and VU modes too.
     Synchronous exceptions leave as `Trap`; `trap()` delivers one to the mode that takes it.
     """
 
-    def __init__(self, ram: Ram, extra: int = 0):
+    def __init__(self, ram: Ram, extra: int = 0, extensions: Iterable[str] = ()):
+        extensions = frozenset(extensions)
+        for name in extensions:
+            missing = [other for other in (name, *OPTIONAL.get(name, ()))
+                       if other not in OPTIONAL or other not in extensions]  # fmt: skip
+            if missing:
+                raise ValueError(f"extension {name}: there is no {missing[0]}")
         self.ram = ram
+        self.extensions = extensions
+        self.hypervisor = "H" in extensions
         self.state = Block(-(-(HART.size + extra) // 4096) * 4096)
         self.x = self.state.words(HART["x"], 33)
         self.f = self.state.words(HART["f"], 32)
@@ -130,7 +175,8 @@ class Hart:
         self._pending = self.state.words(HART[PENDING[0]], len(PENDING))
         self.predictor = self.state.view[HART["predictor"] : HART["predictor"] + 4096]
         self.clock = 0  # cycles collected so far; `cycles` adds what is still in the state
-        self.counts = {mode: dict.fromkeys(SOURCES, 0) for mode in (U, S, M)}
+        modes = [mode for mode in Mode if self.hypervisor or not virtual(mode)]
+        self.counts = {mode: dict.fromkeys(SOURCES, 0) for mode in modes}
         self.fences: list[Callable[[int | None, int | None], None]] = []
         self.code_fences: list[Callable[[], None]] = []
         # What was walked, by what it depends on beside the tables: the mode, and `access`.
@@ -146,13 +192,15 @@ class Hart:
         self.calls: Calls | None = None  # the shadow call stack, while one is kept
         self.transfers: Transfers | None = None  # control transfer records, likewise
         self.executions: Executions | None = None  # executions by address, likewise
-        self.csrs = CsrFile(self)
+        self.csrs = CsrFile(self, STANDARD | extensions)
         self.mstatus = self.csrs.words[MSTATUS]
         self.mode = M
         self.floats_changed()
 
     pc = _word("pc")
     satp = _word("satp")
+    vsatp = _word("vsatp")
+    hgatp = _word("hgatp")
     access = _word("access")
     fp_slow = _word("fp_slow")
     frm = _word("frm")
@@ -165,13 +213,18 @@ class Hart:
 
     @mode.setter
     def mode(self, mode: int) -> None:
-        self._words[MODE] = mode
-        self._translations = self._walked[mode, self._words[ACCESS]]
+        words = self._words
+        before, words[MODE] = words[MODE], mode
+        if (before ^ mode) & VIRTUAL:
+            self.guest_status_changed()
+        self._translations = self._walked[mode, words[ACCESS]]
 
     @property
-    def context(self) -> tuple[int, int, int]:
-        """What translations depend on beside the tables: mode, satp and access."""
+    def context(self) -> tuple[int, int | tuple[int, int], int]:
+        """What translations depend on beside the tables: mode, `space` and access."""
         words = self._words
+        if words[MODE] >= VIRTUAL:
+            return words[MODE], (words[STATE_VSATP], words[STATE_HGATP]), words[ACCESS]
         return words[MODE], words[SATP], words[ACCESS]
 
     @property
@@ -359,22 +412,23 @@ class Hart:
     # CSRs.
 
     def read_csr(self, number: int) -> int:
-        """The CSR's value as an instruction of the current mode reads it. Trap(2) if it may not."""
-        mode = self._words[MODE]
-        if number in PLAIN[mode]:
-            return self.csrs.words[number]
-        self.csrs.permit(number, mode, write=False)
-        return self.csrs.value(number)
+        """The CSR's value as an instruction of the current mode reads it. Trap if it may not."""
+        mode, csrs = self._words[MODE], self.csrs
+        if number in csrs.plain[mode]:
+            return csrs.words[number]
+        csrs.permit(number, mode, write=False)
+        return csrs.value_in(number, mode)
 
     def write_csr(self, number: int, value: int) -> None:
         """Write as an instruction of the current mode would; illegal fields keep legal values."""
-        mask = PLAIN_WRITES[self._words[MODE]].get(number)
+        mode, csrs = self._words[MODE], self.csrs
+        mask = csrs.plain_writes[mode].get(number)
         if mask is not None:
-            words = self.csrs.words
+            words = csrs.words
             words[number] = words[number] & ~mask | value & mask
             return
-        self.csrs.permit(number, self._words[MODE], write=True)
-        self.csrs.write(number, value)
+        csrs.permit(number, mode, write=True)
+        csrs.write(csrs.seen(number, mode), value)
 
     def csr_value(self, number: int) -> int:
         """The CSR's value, whoever asks."""
@@ -388,15 +442,44 @@ class Hart:
         """Put a legal value into mstatus, and know what follows for memory and floating point."""
         changed = self.mstatus ^ value
         self.mstatus = value
-        if changed & (SUM | MXR | MPRV | MPP):
-            self.access = value & (SUM | MXR | MPRV) | (value & MPP if value & MPRV else 0)
-            self._translations = self._walked[self._words[MODE], self._words[ACCESS]]
+        if changed & (SUM | MXR | MPRV | MPP | MPV):
+            self._access_changed()
         if changed & FS:
             self.floats_changed()
 
+    def guest_status_changed(self) -> None:
+        """Know what follows from V and vsstatus for memory and floating point."""
+        self._access_changed()
+        self.floats_changed()
+
+    def _access_changed(self) -> None:
+        """Put together what decides, beside the mode, whose memory may be accessed and how.
+
+        In VS and VU it is SUM and MXR of vsstatus, and mstatus.MXR one bit above its place. With
+        MPV, vsstatus counts as well, and is shifted out of mstatus' way.
+        """
+        words, status = self._words, self.mstatus
+        if words[MODE] >= VIRTUAL:
+            access = self.csrs.words[VSSTATUS] & (SUM | MXR) | (status & MXR) << 1
+        else:
+            access = status & (SUM | MXR | MPRV)
+            if access & MPRV:
+                access |= status & MPP
+                if status & MPV and status & MPP != MPP:
+                    access |= MPV | (self.csrs.words[VSSTATUS] & (SUM | MXR)) << 24
+        words[ACCESS] = access
+        self._translations = self._walked[words[MODE], access]
+
     def floats_changed(self) -> None:
         """Decide anew whether native code may execute floating point."""
-        self.fp_slow = not self.mstatus & FS or self.frm >= FRM_RMM
+        self.fp_slow = not self.floats_on or self.frm >= FRM_RMM
+
+    @property
+    def floats_on(self) -> bool:
+        """Whether floating point is on: in VS and VU vsstatus.FS must be on as well (8.2.11)."""
+        if not self.mstatus & FS:
+            return False
+        return self._words[MODE] < VIRTUAL or bool(self.csrs.words[VSSTATUS] & FS)
 
     @property
     def fcsr(self) -> int:
@@ -411,21 +494,56 @@ class Hart:
 
     def trap(self, cause: int, tval: int = 0, interrupt: bool = False) -> None:
         """Deliver a trap at pc to the mode that delegation names (privileged manual 3.1.8)."""
+        state, words = self._words, self.csrs.words
+        mode, further = state[MODE], ()
+        if self.hypervisor:
+            further = words[HEDELEG], words[HIDELEG]
+        to = route(cause, interrupt, mode, words[MEDELEG], words[MIDELEG], *further)
+        if interrupt and to == VS:
+            cause = renumbered(cause)
+        self._deliver(to, cause, tval, interrupt)
+
+    def take(self, trap: Trap) -> None:
+        """Deliver an exception to the mode that delegation names."""
+        if not self.hypervisor:
+            self.trap(trap.cause, trap.tval)
+            return
+        words, mode = self.csrs.words, self._words[MODE]
+        delegation = words[MEDELEG], words[MIDELEG], words[HEDELEG], words[HIDELEG]
+        to = route(trap.cause, False, mode, *delegation)
+        self._deliver(to, trap.cause, trap.tval, False, trap)
+
+    def _deliver(
+        self, to: int, cause: int, tval: int, interrupt: bool, trap: Trap | None = None
+    ) -> None:
+        """Put a trap into the CSRs of the mode that takes it, and go on there (8.6)."""
         self.collect()
         state, words = self._words, self.csrs.words
         mode = state[MODE]
-        to = route(cause, interrupt, mode, words[MEDELEG], words[MIDELEG])
         epc, code, value, tvec = FRAME_CSRS[to]
         words[epc] = state[PC]
         words[code] = cause | (INTERRUPT if interrupt else 0)
         words[value] = tval
-        self.set_mstatus(enter(to, mode, self.mstatus))
+        if not self.hypervisor:
+            self.set_mstatus(enter(to, mode, self.mstatus))
+        elif to == VS:
+            words[VSSTATUS] = enter(VS, mode, words[VSSTATUS])
+        else:
+            guest = trap.guest if trap else None
+            if guest is None:
+                guest = mode >= VIRTUAL and not interrupt and cause in ADDRESSED
+            self.set_mstatus(enter(to, mode, self.mstatus, guest))
+            if to == S:
+                words[HSTATUS] = enter_host(mode, words[HSTATUS], guest)
+            address, instruction = GUEST_CSRS[to]
+            words[address] = trap.gpa >> 2 if trap else 0
+            words[instruction] = trap.tinst if trap else 0
         state[PC] = handler(words[tvec], cause, interrupt)
         self.mode = to
 
     def sret(self) -> None:
-        """Return from a trap taken in S-mode."""
-        self._return(S)
+        """Return from a trap taken in S-mode, or in VS-mode while V=1."""
+        self._return(VS if self._words[MODE] >= VIRTUAL else S)
 
     def mret(self) -> None:
         """Return from a trap taken in M-mode."""
@@ -434,25 +552,47 @@ class Hart:
     def _return(self, of: Mode) -> None:
         if self._words[INSTRUCTIONS]:
             self.collect()
-        to, status = leave(of, self.mstatus)
-        self.set_mstatus(status)
-        self._words[PC] = self.csrs.words[FRAME_CSRS[of][0]]
+        words = self.csrs.words
+        if not self.hypervisor or of == M:
+            to, status = leave(of, self.mstatus)
+            self.set_mstatus(status)
+        elif of == VS:
+            to, words[VSSTATUS] = leave(VS, words[VSSTATUS])
+            self.set_mstatus(self.mstatus & ~MPRV)
+        else:
+            to, status = leave(S, self.mstatus, bool(words[HSTATUS] & SPV))
+            words[HSTATUS] &= ~SPV
+            self.set_mstatus(status)
+        self._words[PC] = words[FRAME_CSRS[of][0]]
         self.mode = to
 
     def pending_interrupt(self) -> Interrupt | None:
-        """The interrupt that would be taken now: pending, enabled, and of the highest priority."""
+        """The interrupt that would be taken now: pending, enabled, and of the highest priority.
+
+        One for VS-mode by the number that it sees.
+        """
         words = self.csrs.words
-        if not words[MIP] and words[STIMECMP] == NEVER:
+        if not words[MIP] and words[STIMECMP] == NEVER and not self.hypervisor:
             return None  # nothing can be pending: the usual case, found quickly
-        mip = self.csrs.value(MIP)
-        return pending(self._words[MODE], self.mstatus, mip, words[MIE], words[MIDELEG])
+        found = self._claimed()
+        return found and found[1]
+
+    def _claimed(self) -> tuple[Mode, Interrupt] | None:
+        """The interrupt that would be taken now, behind the mode that takes it."""
+        words, mode = self.csrs.words, self._words[MODE]
+        if not self.hypervisor:
+            return claim(mode, self.mstatus, self.csrs.value(MIP), words[MIE], words[MIDELEG])
+        value = self.csrs.value
+        guest = value(VSIP) & value(VSIE) if mode >= VIRTUAL else 0
+        enables = words[MIE], words[MIDELEG], words[HIDELEG], words[VSSTATUS]
+        return claim(mode, self.mstatus, value(MIP), *enables, guest)
 
     def interrupt(self) -> bool:
         """Take the pending interrupt, if there is one: was there?"""
-        which = self.pending_interrupt()
-        if which is None:
+        if self.pending_interrupt() is None:
             return False
-        self.trap(which, interrupt=True)
+        to, which = self._claimed()
+        self._deliver(to, which, 0, True)
         return True
 
     # Memory as instructions see it.
@@ -472,8 +612,12 @@ class Hart:
 
     def _walk(self, va: int, access: str) -> int:
         mode, status = self.mode, self.mstatus
-        if access != "x" and status & MPRV:
+        if mode < VIRTUAL and access != "x" and status & MPRV:
             mode = (status & MPP) >> MPP_AT
+            if status & MPV and mode != M:
+                mode |= VIRTUAL
+        if mode >= VIRTUAL:
+            return self._walk_guest(va, access, mode)
         if mode == M or not self.satp >> SATP_MODE:
             page = va & ~0xFFF
         else:
@@ -484,34 +628,119 @@ class Hart:
 
     def _walk_tables(self, va: int, access: str, mode: int) -> int:
         """The page behind va in the tables of satp, for an access as in `mode` (U or S)."""
+        refused = Trap(PAGE_FAULT[access], va)
         if (va + (1 << 38) & MASK) >> 39:
-            raise Trap(PAGE_FAULT[access], va)  # not sign-extended from bit 38
+            raise refused  # not sign-extended from bit 38
+        status = self.mstatus
+        return self._look_up(
+            va,
+            (self.satp & SATP_PPN) << 12,
+            NEEDS[access],
+            bool(status & MXR),
+            mode == U or bool(access != "x" and status & SUM),
+            mode == S,
+            refused,
+            Trap(ACCESS_FAULT[access], va),
+        )
+
+    def _look_up(
+        self,
+        va: int,
+        table: int,
+        needed: int,
+        executable_is_readable: bool,
+        user: bool,
+        supervisor: bool,
+        refused: Trap,
+        missing: Trap,
+        top: int = 511,
+        place: Callable[[int], int] | None = None,
+    ) -> int:
+        """The page behind va in the tables at `table`: the algorithm of Sv39 (10.3.2), Svade.
+
+        Pages with U must be `user`'s, others `supervisor`'s. `top` are the index's bits at the
+        root, and `place` turns the address of an entry into a physical one, for VS-stage tables.
+        """
         ram = self.ram
-        table = (self.satp & SATP_PPN) << 12
         for level in (2, 1, 0):
-            pa = table + (va >> 12 + 9 * level & 511) * 8
+            pa = table + (va >> 12 + 9 * level & (top if level == 2 else 511)) * 8
+            if place:
+                pa = place(pa)
             if not ram.contains(pa, 8):
-                raise Trap(ACCESS_FAULT[access], va)
+                raise missing
             pte = ram.words[pa - ram.base >> 3]
             if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte >> 54:
-                raise Trap(PAGE_FAULT[access], va)
+                raise refused
             if pte & (PTE_R | PTE_X):
                 break
             table = pte >> 10 << 12
         else:
-            raise Trap(PAGE_FAULT[access], va)
-        status, flags = self.mstatus, pte
-        if flags & PTE_X and status & MXR:
+            raise refused
+        flags = pte
+        if flags & PTE_X and executable_is_readable:
             flags |= PTE_R
-        if flags & PTE_U:
-            reachable = mode == U or (access != "x" and status & SUM)
-        else:
-            reachable = mode == S
         offset = (1 << 9 * level) - 1  # of the page in its superpage
-        ppn, needed = pte >> 10, NEEDS[access]
+        ppn = pte >> 10
+        reachable = user if flags & PTE_U else supervisor
         if not reachable or flags & needed != needed or ppn & offset:
-            raise Trap(PAGE_FAULT[access], va)
+            raise refused
         return (ppn | va >> 12 & offset) << 12
+
+    def _walk_guest(self, va: int, access: str, mode: int, execute: bool = False) -> int:
+        """The page behind a guest's va for an access as in `mode` (VU or VS), by two stages (8.5).
+
+        The guest's tables lead to guest physical addresses, and so do the addresses of their
+        entries; hgatp's tables lead from there to memory. With `execute` an access 'r' needs what
+        is executable rather than readable, as HLVX does.
+        """
+        words, status = self.csrs.words, self.mstatus
+        vsatp, guest = self.vsatp, words[VSSTATUS]
+        needed = PTE_X | PTE_A if execute else NEEDS[access]
+        missing = Trap(ACCESS_FAULT[access], va, guest=True)
+        readable = bool(status & MXR)  # for both stages; vsstatus.MXR is for the first alone
+        both = readable and not execute
+        page = va & ~0xFFF
+        if vsatp >> SATP_MODE:
+            refused = Trap(PAGE_FAULT[access], va, guest=True)
+            if (va + (1 << 38) & MASK) >> 39:
+                raise refused
+
+            def place(gpa: int) -> int:
+                fault = Trap(GUEST_PAGE_FAULT[access], va, gpa, READS_TABLE, guest=True)
+                # An entry is read as by a load, whatever it is read for.
+                return self._walk_host(gpa, NEEDS["r"], readable, fault, missing) | gpa & 0xFFF
+
+            page = self._look_up(
+                va,
+                (vsatp & SATP_PPN) << 12,
+                needed,
+                both or (bool(guest & MXR) and not execute),
+                mode == VU or bool(access != "x" and guest & SUM),
+                mode == VS,
+                refused,
+                missing,
+                place=place,
+            )
+        gpa = page | va & 0xFFF
+        fault = Trap(GUEST_PAGE_FAULT[access], va, gpa, guest=True)
+        page = self._walk_host(gpa, needed, both, fault, missing)
+        if not self.ram.contains(page, 4096):
+            raise missing
+        return page
+
+    def _walk_host(
+        self, gpa: int, needed: int, executable_is_readable: bool, refused: Trap, missing: Trap
+    ) -> int:
+        """The page behind a guest physical address, by hgatp: Sv39x4, always as U-mode (8.5.1)."""
+        hgatp = self.hgatp
+        if not hgatp >> SATP_MODE:
+            return gpa & ~0xFFF
+        if gpa >> 41:
+            raise refused
+        root = (hgatp & SATP_PPN) << 12
+        return self._look_up(
+            gpa, root, needed, executable_is_readable, True, False, refused, missing, top=2047
+        )
 
     def load(self, va: int, size: int) -> int:
         """The number of `size` bytes at va; misaligned is allowed and may cross a page."""
@@ -530,6 +759,33 @@ class Hart:
         low, high = self.translate(va, "w"), self.translate(va + first & MASK, "w")
         self.ram.store(low, first, value)
         self.ram.store(high, size - first, value >> 8 * first)
+
+    # What HLV and HSV do: as the guest would in the mode of hstatus.SPVP (8.3).
+
+    def guest_load(self, va: int, size: int, execute: bool = False) -> int:
+        """As `load`, of a guest; `execute`: what it may execute rather than read."""
+        mode = VS if self.csrs.words[HSTATUS] & SPVP else VU
+        first = min(size, 4096 - (va & 0xFFF))
+        page = self._walk_guest(va, "r", mode, execute)
+        low = self.ram.load(page | va & 0xFFF, first)
+        if first == size:
+            return low
+        page = self._walk_guest(va + first & MASK, "r", mode, execute)
+        return low | self.ram.load(page, size - first) << 8 * first
+
+    def guest_store(self, va: int, size: int, value: int) -> None:
+        """As `store`, of a guest."""
+        mode = VS if self.csrs.words[HSTATUS] & SPVP else VU
+        first = min(size, 4096 - (va & 0xFFF))
+        page = self._walk_guest(va, "w", mode)
+        if first < size:
+            high = self._walk_guest(va + first & MASK, "w", mode)
+            self.ram.store(high, size - first, value >> 8 * first)
+        self.ram.store(page | va & 0xFFF, first, value)
+
+    def hfence_gvma(self) -> None:
+        """Forget all translations: guest physical addresses are not told apart."""
+        self.sfence_vma()
 
     def sfence_vma(self, va: int | None = None, asid: int | None = None) -> None:
         """Forget translations: of one page, or all. ASIDs are not told apart."""

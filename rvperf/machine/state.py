@@ -41,8 +41,10 @@ HART = Layout()
 HART.words("x", 33)
 HART.words("f", 32)
 HART.words("pc")
-HART.words("mode")  # 0 U, 1 S, 3 M
+HART.words("mode")  # 0 U, 1 S, 3 M, 4 VU, 5 VS
 HART.words("satp")
+HART.words("vsatp")  # those of guests: copies for native code
+HART.words("hgatp")
 HART.words("access")  # how S-mode may reach U pages: SUM, MXR and MPRV as native code needs them
 HART.words("frm")
 HART.words("fflags")

@@ -194,7 +194,7 @@ class Machine:
                 except Trap as trap:
                     if perf:
                         perf.stopped()
-                    hart.trap(trap.cause, trap.tval)
+                    hart.take(trap)
             if hart.mode == S:
                 kernel.trap()
 

@@ -90,7 +90,7 @@ def test_every_instruction_has_an_oracle_or_stands_in_this_file():
         "ecall ebreak c.ebreak mret sret wfi sfence.vma cbo.inval cbo.clean cbo.flush cbo.zero "
         "wrs.nto wrs.sto czero.eqz czero.nez".split()
     )
-    assert oracles.NOT_FOR_QEMU == here
+    assert oracles.NOT_FOR_QEMU - oracles.OF_GUESTS == here
 
 
 @pytest.mark.parametrize("mode, cause", [(U, 8), (S, 9), (M, 11)])
@@ -432,7 +432,7 @@ def test_an_instruction_that_traps_is_not_counted(run):
 
 def test_all_instructions_that_only_the_machine_can_do_are_left_to_the_reader():
     not_native = {insn.name for insn in RV64GC.insns if not insn.native}
-    assert not_native == set(
+    assert not_native - oracles.OF_GUESTS == set(
         "ecall ebreak csrrw csrrs csrrc csrrwi csrrsi csrrci mret sret wfi sfence.vma fence.i "
         "cbo.inval cbo.clean cbo.flush cbo.zero wrs.nto wrs.sto".split()
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 AS, OBJCOPY, OBJDUMP = (f"riscv64-linux-gnu-{tool}" for tool in ("as", "objcopy", "objdump"))
-ARCH = "rv64gc_zicsr_zifencei_zihintpause_zawrs_zicbom_zicbop_zicboz_zba_zbb_zbs"
+ARCH = "rv64gch_zicsr_zifencei_zihintpause_zawrs_zicbom_zicbop_zicboz_zba_zbb_zbs_svinval"
 
 
 class Binutils:

@@ -1,0 +1,48 @@
+"""Ssaia, as far as it filters interrupts for guests (Advanced Interrupt Architecture, chapter 6).
+
+Of the extended interrupts there is one, counter overflow (13): with hvien its pending bit for VS
+is one of hvip, and no longer the hart's. hvictl holds what it is given, and its VTI keeps VS-mode
+from sip and sie; it injects nothing by itself.
+"""
+
+from isa.csr import bits
+from isa.modes import VS
+from isa.spec import Extension
+
+EXTENSION = Extension("Ssaia", "Interrupt filtering for guests")
+csr = EXTENSION.csr
+
+VTI = 1 << 30
+
+csr(
+    "hvien",
+    0x608,
+    "Which interrupts for VS-mode are hvip's rather than the hart's.",
+    fields={"LCOFI": bits(13)},
+    needs=("H",),
+)
+csr(
+    "hvictl",
+    0x609,
+    "How interrupts for VS-mode are told to it.",
+    fields={
+        "VTI": bits(30),
+        "IID": bits(27, 16),
+        "DPR": bits(9),
+        "IPRIOM": bits(8),
+        "IPRIO": bits(7, 0),
+    },
+    needs=("H",),
+)
+
+
+def _own_interrupts(mode, read):
+    """With hvictl.VTI the hypervisor decides about all of VS-mode's interrupts (6.3.3)."""
+    return mode != VS or not read("hvictl") & VTI
+
+
+EXTENSION.extend("hvip", fields={"LCOFIP": bits(13)})
+for name in ("mstateen0", "hstateen0"):
+    EXTENSION.extend(name, fields={"AIA": bits(59)})
+for name in ("sip", "sie"):
+    EXTENSION.extend(name, visible=_own_interrupts)
