@@ -7,6 +7,7 @@ counters. Nothing traps to it afterwards: what the kernel needs of the hart is d
 from isa.csrs import CSR_NUMBERS
 
 RESERVED = 2 << 20
+MASK = (1 << 64) - 1
 
 MSTATUS, MEDELEG, MIDELEG, MCOUNTEREN, MENVCFG, MEPC, PMPCFG0, PMPADDR0, PMPADDR1 = (
     CSR_NUMBERS[name]
@@ -40,7 +41,11 @@ class Firmware:
     def boot(self, entry):
         """Sets the hart up and enters S-mode at `entry`."""
         hart = self.hart
-        hart.write_csr(MEDELEG, DELEGATED_EXCEPTIONS)
+        exceptions = DELEGATED_EXCEPTIONS
+        if hart.hypervisor:
+            exceptions |= 1 << 10 | 15 << 20
+            hart.write_csr(0x30C, MASK)
+        hart.write_csr(MEDELEG, exceptions)
         hart.write_csr(MIDELEG, DELEGATED_INTERRUPTS)
         hart.write_csr(MCOUNTEREN, 0xFFFFFFFF)
         hart.write_csr(MENVCFG, STCE | CBZE | CBCFE | CBIE_FLUSH)

@@ -1,0 +1,317 @@
+"""The host in HS-mode: a Linux with KVM that runs virtual machines.
+
+It is entered when a trap of a guest's, or an interrupt, is delivered to HS-mode: a VM exit. It does
+what arch/riscv/kvm does, through CSR instructions and SBI calls that the hart sees, and returns
+into the guest. What is left out of the host: user space (who started the VM has nothing to do while
+it runs) and everything that takes no part in counting.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from isa.causes import Cause, Interrupt
+from isa.csrs import CSR_NAMES, CSR_NUMBERS
+from isa.modes import VS, VU, S
+from isa.routing import INTERRUPT
+from rvperf.stack.level import A0, Level
+
+from . import costs
+from .instructions import CsrAccess, Wfi, decoded
+from .vcpu import NEVER, OWN, Exit, Vcpu
+from .vm import Vm
+
+__all__ = ["Hypervisor", "Vcpu", "Vm"]
+
+(SSTATUS, STVEC, SSCRATCH, SEPC, SCAUSE, STVAL, SIE, STIMECMP, SCOUNTEREN, SENVCFG) = (
+    CSR_NUMBERS[name]
+    for name in (
+        "sstatus",
+        "stvec",
+        "sscratch",
+        "sepc",
+        "scause",
+        "stval",
+        "sie",
+        "stimecmp",
+        "scounteren",
+        "senvcfg",
+    )
+)
+(HSTATUS, HEDELEG, HIDELEG, HCOUNTEREN, HVIP, HVIEN, HGATP, HENVCFG, HTVAL, HTINST, HTIMEDELTA) = (
+    CSR_NUMBERS[name]
+    for name in (
+        "hstatus",
+        "hedeleg",
+        "hideleg",
+        "hcounteren",
+        "hvip",
+        "hvien",
+        "hgatp",
+        "henvcfg",
+        "htval",
+        "htinst",
+        "htimedelta",
+    )
+)
+HSTATEEN0, VSIE = CSR_NUMBERS["hstateen0"], CSR_NUMBERS["vsie"]
+VSSTATUS, VSTVEC, VSEPC, VSCAUSE, VSTVAL, VSTIMECMP = (
+    CSR_NUMBERS[name] for name in ("vsstatus", "vstvec", "vsepc", "vscause", "vstval", "vstimecmp")
+)
+SIE_BIT, SPIE, SPP, FS_DIRTY = 1 << 1, 1 << 5, 1 << 8, 3 << 13
+SPV, SPVP, VTW = 1 << 7, 1 << 8, 1 << 21
+STCE = 1 << 63
+VECTOR = 0xFFFFFFFF80001000  # __kvm_switch_return's place in the host kernel's text
+HOST_VECTOR = 0xFFFFFFFF80000000  # handle_exception's
+STIE, LCOFIE = 1 << Interrupt.SUPERVISOR_TIMER, 1 << Interrupt.COUNTER_OVERFLOW
+LCOFI = 1 << Interrupt.COUNTER_OVERFLOW
+# What KVM delegates to VS-mode (KVM_HEDELEG_DEFAULT, KVM_HIDELEG_DEFAULT).
+GUESTS_EXCEPTIONS = sum(
+    1 << cause
+    for cause in (
+        Cause.INSTRUCTION_ADDRESS_MISALIGNED,
+        Cause.ILLEGAL_INSTRUCTION,
+        Cause.BREAKPOINT,
+        Cause.ENVIRONMENT_CALL_FROM_U,
+        Cause.INSTRUCTION_PAGE_FAULT,
+        Cause.LOAD_PAGE_FAULT,
+        Cause.STORE_PAGE_FAULT,
+    )
+)
+GUESTS_INTERRUPTS = sum(
+    1 << which
+    for which in (
+        Interrupt.VIRTUAL_SUPERVISOR_SOFTWARE,
+        Interrupt.VIRTUAL_SUPERVISOR_TIMER,
+        Interrupt.VIRTUAL_SUPERVISOR_EXTERNAL,
+    )
+)
+TIME_COUNTER = 1 << 1
+CACHE_BLOCKS = 1 << 7 | 1 << 6 | 1 << 4  # henvcfg.CBZE, CBCFE, CBIE = flush
+TICK_NS = 4_000_000  # CONFIG_HZ is 250
+NS_PER_TIME = 100  # the timebase is 10 MHz
+GUEST_PAGE_FAULTS = (
+    Cause.INSTRUCTION_GUEST_PAGE_FAULT,
+    Cause.LOAD_GUEST_PAGE_FAULT,
+    Cause.STORE_GUEST_PAGE_FAULT,
+)
+
+
+class Hypervisor(Level):
+    """The HS-mode model of one hart. `firmware` serves what it traps upward.
+
+    `tick_ns` is how often the host's timer interrupts while a vCPU runs; 0 for never.
+    """
+
+    def __init__(self, hart, firmware, tick_ns: int = TICK_NS, tally=None):
+        super().__init__(hart, S, firmware, tally)
+        self.tick_ns = tick_ns
+        self.vcpu: Vcpu | None = None
+        """Whose state the hart has, whether the guest runs or the host does."""
+        self.vms: list[Vm] = []
+        self.next_tick = 0
+        self.smstateen = "Smstateen" in hart.extensions
+        self.filtering = {"Ssaia", "Sscofpmf"} <= hart.extensions
+
+    # Setting up.
+
+    def boot(self) -> None:
+        """Out of the firmware: the host kernel sets itself and KVM up (kvm_arch_hardware_enable)."""
+        self.write(STVEC, HOST_VECTOR)
+        self.write(SIE, STIE)
+        self.write(SCOUNTEREN, 2)
+        self.write(STIMECMP, NEVER)
+        self.write(HEDELEG, GUESTS_EXCEPTIONS)
+        self.write(HIDELEG, GUESTS_INTERRUPTS)
+        self.write(HCOUNTEREN, TIME_COUNTER)
+        self.write(HVIP, 0)
+        if self.filtering:
+            self.set(HVIEN, LCOFI)
+
+    def start(self, vcpu: Vcpu) -> None:
+        """Let a vCPU run for the first time, from its reset state."""
+        vcpu.hstatus = SPV | SPVP | VTW
+        vcpu.sstatus = SPP | SPIE | FS_DIRTY
+        self.load(vcpu)
+        self.enter(vcpu)
+
+    # A vCPU comes to the hart and leaves it (kvm_arch_vcpu_load, kvm_arch_vcpu_put).
+
+    def load(self, vcpu: Vcpu) -> None:
+        """Put a vCPU's state into the hart."""
+        self.charge(costs.LOAD)
+        self.vcpu = vcpu
+        hart = self.hart
+        for csr in OWN:
+            self.write(csr, vcpu.csrs[csr])
+        self.write(HVIP, vcpu.hvip)
+        self.write(HENVCFG, STCE | CACHE_BLOCKS)
+        if self.smstateen:
+            self.write(HSTATEEN0, vcpu.vm.vpmu.hstateen0)
+        self.write(HGATP, vcpu.vm.hgatp)
+        self.write(HTIMEDELTA, vcpu.vm.htimedelta)
+        hart.x[0:32] = vcpu.x
+        hart.f[0:32] = vcpu.f
+        hart.fcsr = vcpu.fcsr
+        hart.reservation = None
+
+    def put(self) -> None:
+        """Take the vCPU's state out of the hart."""
+        self.charge(costs.PUT)
+        vcpu, hart = self.vcpu, self.hart
+        for csr in OWN:
+            vcpu.csrs[csr] = self.read(csr)
+        vcpu.x = array("Q", hart.x[0:32].tobytes())
+        vcpu.f = array("Q", hart.f[0:32].tobytes())
+        vcpu.fcsr = hart.fcsr
+        self.vcpu = None
+
+    # World switches: __kvm_riscv_switch_to, with what kvm_arch_vcpu_ioctl_run does around it.
+
+    def enter(self, vcpu: Vcpu) -> None:
+        """Go into the guest, with interrupts off."""
+        self.charge(costs.RUN)
+        self.clear(SSTATUS, SIE_BIT)
+        vcpu.vm.vpmu.entering(vcpu)
+        self.write(HVIP, vcpu.hvip)
+        self.host_scounteren = self.swap(SCOUNTEREN, vcpu.scounteren)
+        self.host_senvcfg = self.swap(SENVCFG, vcpu.senvcfg)
+        self.charge_closed(costs.ENTER)
+        self.swap(SSTATUS, vcpu.sstatus)
+        self.swap(HSTATUS, vcpu.hstatus)
+        self.swap(STVEC, VECTOR)
+        self.write(SEPC, vcpu.sepc)
+        if vcpu.exits and vcpu.exits[-1].duration is None:
+            vcpu.exits[-1].duration = self.hart.cycles - vcpu.exits[-1].time
+        self.hart.sret()
+
+    def trap(self) -> None:
+        """A guest has trapped to HS-mode: do what it needs, and let one go on."""
+        vcpu, hart = self.vcpu, self.hart
+        at = hart.cycles
+        self.charge_closed(costs.EXIT)
+        vcpu.sepc = self.read(SEPC)
+        self.swap(STVEC, HOST_VECTOR)
+        vcpu.hstatus = self.swap(HSTATUS, 0)
+        vcpu.sstatus = self.swap(SSTATUS, SPIE | FS_DIRTY)
+        cause, value = self.read(SCAUSE), self.read(STVAL)
+        htval, htinst = self.read(HTVAL), self.read(HTINST)
+        vcpu.scounteren = self.swap(SCOUNTEREN, self.host_scounteren)
+        vcpu.senvcfg = self.swap(SENVCFG, self.host_senvcfg)
+        self.read(VSIE)  # kvm_riscv_vcpu_sync_interrupts
+        vcpu.synchronise(self.read(HVIP))
+        mode = VS if vcpu.sstatus & SPP else VU
+        vcpu.exits.append(exit := Exit(cause, mode, at))
+        vcpu.vm.vpmu.exited(vcpu, cause)
+        self.set(SSTATUS, SIE_BIT)  # the host's interrupts are served here
+        self.poll()
+        if not cause & INTERRUPT:
+            exit.key = self.serve(vcpu, cause, value, htval, htinst)
+        self.schedule()
+        if self.vcpu:
+            self.enter(self.vcpu)
+
+    # What guests trap for (kvm_riscv_vcpu_exit).
+
+    def serve(self, vcpu: Vcpu, cause: int, value: int, htval: int, htinst: int) -> str:
+        """Do what an exception of the guest asks for; gives what it was about."""
+        if cause in GUEST_PAGE_FAULTS:
+            self.charge(costs.STAGE2_FAULT)
+            gpa = htval << 2 | value & 3
+            if vcpu.vm.stage2.map(gpa) is None:
+                self.redirect(vcpu, cause - Cause.INSTRUCTION_GUEST_PAGE_FAULT + 1, value)
+            return f"{gpa:#x}"
+        if cause == Cause.VIRTUAL_INSTRUCTION:
+            self.charge(costs.VIRTUAL_INSTRUCTION)
+            return self.emulate(vcpu, value)
+        if cause == Cause.ENVIRONMENT_CALL_FROM_VS:
+            self.charge(costs.SBI_CALL)
+            vcpu.sepc += 4
+            return vcpu.vm.sbi.called(vcpu)
+        self.redirect(vcpu, cause, value)
+        return ""
+
+    def emulate(self, vcpu: Vcpu, instruction: int) -> str:
+        """An instruction that V=1 kept from being executed (vcpu_insn.c)."""
+        found = decoded(instruction)
+        if isinstance(found, Wfi):
+            self.charge(costs.WAIT)
+            vcpu.sepc += 4
+            vcpu.halted = True
+            return "wfi"
+        if isinstance(found, CsrAccess):
+            name = CSR_NAMES.get(found.csr, f"{found.csr:#x}")
+            if vcpu.vm.vpmu.access(vcpu, found):
+                vcpu.sepc += 4
+                return name
+            self.redirect(vcpu, Cause.ILLEGAL_INSTRUCTION, instruction)
+            return name
+        self.redirect(vcpu, Cause.ILLEGAL_INSTRUCTION, instruction)
+        return f"{instruction:#x}"
+
+    def redirect(self, vcpu: Vcpu, cause: int, value: int) -> None:
+        """Let the guest's kernel take an exception (kvm_riscv_vcpu_trap_redirect)."""
+        self.charge(costs.REDIRECT)
+        status = self.read(VSSTATUS)
+        enabled = status & SIE_BIT
+        status &= ~(SPP | SPIE | SIE_BIT)
+        status |= vcpu.sstatus & SPP | (SPIE if enabled else 0)
+        self.write(VSSTATUS, status)
+        self.write(VSCAUSE, cause)
+        self.write(VSTVAL, value)
+        self.write(VSEPC, vcpu.sepc)
+        vcpu.sepc = self.read(VSTVEC)
+        vcpu.sstatus |= SPP
+        vcpu.hstatus |= SPVP
+
+    def inject(self, vcpu: Vcpu, which: int) -> None:
+        """Make an interrupt pending for a guest, from its next entry on."""
+        vcpu.hvip |= 1 << which
+
+    # The host's own work.
+
+    def interrupted(self) -> None:
+        """An interrupt of the host's, while it lets them in."""
+        cause = self.read(SCAUSE)
+        self.charge_closed(costs.INTERRUPT)
+        if cause == INTERRUPT | Interrupt.SUPERVISOR_TIMER:
+            self.tick()
+        self.hart.sret()
+
+    def tick(self) -> None:
+        """The timer has fired."""
+        self.charge_closed(costs.TICK)
+        self.arm()
+
+    def arm(self) -> None:
+        """Set the timer for the host's next tick."""
+        if not self.tick_ns:
+            return
+        now = self.hart.cycles
+        self.next_tick = now - now % self.tick_ns + self.tick_ns
+        self.write(STIMECMP, -(-self.next_tick // NS_PER_TIME))
+
+    def schedule(self) -> None:
+        """Decide which vCPU goes on; time passes until there is one."""
+        vcpu = self.vcpu
+        while vcpu.halted:
+            if self.runnable(vcpu):
+                vcpu.halted = False
+                return
+            due = self.read(VSTIMECMP)
+            if due == NEVER:
+                return
+            self.hart.idle_until(due * NS_PER_TIME)
+
+    def runnable(self, vcpu: Vcpu) -> bool:
+        """Whether something waits for a halted vCPU (kvm_arch_vcpu_runnable)."""
+        if vcpu.hvip:
+            return True
+        return self.hart.time >= self.read(VSTIMECMP)
+
+    def charge_closed(self, cost) -> None:
+        """As `charge`, with interrupts off."""
+        self.hart.charge(cost.instructions, cost.cycles)
+
+
+__all__ += ["A0"]
