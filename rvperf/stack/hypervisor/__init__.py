@@ -116,7 +116,7 @@ class Hypervisor(Level):
     # Setting up.
 
     def boot(self) -> None:
-        """Out of the firmware: the host kernel sets itself and KVM up (kvm_arch_hardware_enable)."""
+        """Out of the firmware: the host kernel sets itself and KVM up."""
         self.write(STVEC, HOST_VECTOR)
         self.write(SIE, STIE)
         self.write(SCOUNTEREN, 2)
