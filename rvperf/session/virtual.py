@@ -67,7 +67,7 @@ class VirtualMachine:
         except LoadError as error:
             reason = os.strerror(error.errno)
             raise SessionError(f"Workload failed: {reason}\n{error.message}", FAILED) from None
-        self.vcpu = Vcpu(self.vm, 0, self._guest)
+        self.vcpu = Vcpu(self.vm, self._guest)
         self.regions = None
         if native:
             from rvperf.engine.hot import Regions

@@ -53,6 +53,8 @@ class Level:
         self.mode = mode
         self.above = above
         self.tally = Tally() if tally is None else tally
+        self.origin = ""
+        """What it does this for, while somebody wants to know (`Hypervisor.ORIGINS`)."""
         self.on_operation: Callable[[tuple], None] | None = None
         """Told each operation as `Tally` counts it, before it is done."""
 

@@ -14,7 +14,10 @@ from isa.causes import Cause, Interrupt
 from isa.csrs import CSR_NAMES, CSR_NUMBERS
 from isa.modes import VS, VU, S
 from isa.routing import INTERRUPT
-from rvperf.stack.level import A0, Level
+from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
+from rvperf.stack.level import Level
+from rvperf.stack.pmu_drivers.event import HwEvent
+from rvperf.stack.pmu_drivers.riscv_pmu import Driver
 
 from . import costs
 from .instructions import CsrAccess, Wfi, decoded
@@ -97,15 +100,32 @@ GUEST_PAGE_FAULTS = (
 )
 
 
+# Why the host makes SBI calls.
+BOOT, GUEST_OPERATION, OVERFLOW, VCPU_SWITCH, HOST_PERF = ORIGINS = (
+    "boot",
+    "guest operation",
+    "overflow",
+    "vcpu switch",
+    "host perf",
+)
+
+
 class Hypervisor(Level):
     """The HS-mode model of one hart. `firmware` serves what it traps upward.
 
-    `tick_ns` is how often the host's timer interrupts while a vCPU runs; 0 for never.
+    `tick_ns` is how often the host's timer interrupts while a vCPU runs; 0 for never. Events, the
+    host's own and those that it counts for guests, are `core`'s: see `count_with`.
     """
 
     def __init__(self, hart, firmware, tick_ns: int = TICK_NS, tally=None):
         super().__init__(hart, S, firmware, tally)
         self.tick_ns = tick_ns
+        self.origin = BOOT
+        self.calls_by_origin = dict.fromkeys(ORIGINS, 0)
+        self.core: EventsCore | None = None
+        self.counters_of: Vcpu | None = None
+        """Whose values the counters hold that are passed through to guests."""
+        self.overflow_interrupts = 0
         self.vcpu: Vcpu | None = None
         """Whose state the hart has, whether the guest runs or the host does."""
         self.vms: list[Vm] = []
@@ -128,10 +148,17 @@ class Hypervisor(Level):
         if self.filtering:
             self.set(HVIEN, LCOFI)
 
+    def count_with(self, driver: Driver) -> None:
+        """Have the host's events counted by a driver, which is made for this level."""
+        driver.probe()
+        self.core = EventsCore(driver, lambda: self.hart.cycles)
+
     def start(self, vcpu: Vcpu) -> None:
         """Let a vCPU run for the first time, from its reset state."""
         vcpu.hstatus = SPV | SPVP | VTW
         vcpu.sstatus = SPP | SPIE | FS_DIRTY
+        self.origin = VCPU_SWITCH
+        self.arm()
         self.load(vcpu)
         self.enter(vcpu)
 
@@ -154,11 +181,17 @@ class Hypervisor(Level):
         hart.f[0:32] = vcpu.f
         hart.fcsr = vcpu.fcsr
         hart.reservation = None
+        vcpu.vm.vpmu.loaded(vcpu)
+        if self.core:
+            self.core.switch_in(vcpu)
 
     def put(self) -> None:
         """Take the vCPU's state out of the hart."""
-        self.charge(costs.PUT)
         vcpu, hart = self.vcpu, self.hart
+        if self.core:
+            self.core.switch_out(vcpu)
+        self.charge(costs.PUT)
+        vcpu.vm.vpmu.putting(vcpu)
         for csr in OWN:
             vcpu.csrs[csr] = self.read(csr)
         vcpu.x = array("Q", hart.x[0:32].tobytes())
@@ -206,7 +239,9 @@ class Hypervisor(Level):
         self.set(SSTATUS, SIE_BIT)  # the host's interrupts are served here
         self.poll()
         if not cause & INTERRUPT:
+            self.origin = vcpu.software.origin or GUEST_OPERATION
             exit.key = self.serve(vcpu, cause, value, htval, htinst)
+        self.origin = VCPU_SWITCH
         self.schedule()
         if self.vcpu:
             self.enter(self.vcpu)
@@ -264,6 +299,26 @@ class Hypervisor(Level):
         vcpu.sstatus |= SPP
         vcpu.hstatus |= SPVP
 
+    # Events for guests.
+
+    def counts_event(self, selector: int) -> bool:
+        """Whether the host can count an event at all (SBI's event_idx)."""
+        return self.core is not None and not self.core.driver.supports(HwEvent(selector))
+
+    def open_for_guest(self, vcpu: Vcpu, selector: int, on_overflow, **wanted) -> PerfEvent:
+        """An event of a vCPU's thread that counts in its guest alone, not enabled yet
+        (perf_event_create_kernel_counter as KVM uses it). `wanted` is more of EventAttr."""
+        attr = EventAttr(
+            selector,
+            guest=True,
+            exclude_host=True,
+            exclude_hv=True,
+            pinned=True,
+            disabled=True,
+            **wanted,
+        )
+        return self.core.open(attr, vcpu, on_overflow=on_overflow)
+
     def inject(self, vcpu: Vcpu, which: int) -> None:
         """Make an interrupt pending for a guest, from its next entry on."""
         vcpu.hvip |= 1 << which
@@ -272,10 +327,17 @@ class Hypervisor(Level):
 
     def interrupted(self) -> None:
         """An interrupt of the host's, while it lets them in."""
-        cause = self.read(SCAUSE)
+        cause, origin = self.read(SCAUSE), self.origin
+        at = self.read(SEPC)
         self.charge_closed(costs.INTERRUPT)
         if cause == INTERRUPT | Interrupt.SUPERVISOR_TIMER:
             self.tick()
+        elif cause == INTERRUPT | Interrupt.COUNTER_OVERFLOW:
+            self.origin = OVERFLOW
+            self.overflow_interrupts += 1
+            self.core.overflow()
+        self.origin = origin
+        self.write(SEPC, at)
         self.hart.sret()
 
     def tick(self) -> None:
@@ -308,6 +370,11 @@ class Hypervisor(Level):
         if vcpu.hvip:
             return True
         return self.hart.time >= self.read(VSTIMECMP)
+
+    def _did(self, *operation) -> None:
+        super()._did(*operation)
+        if operation[0] == "call":
+            self.calls_by_origin[self.origin] += 1
 
     def charge_closed(self, cost) -> None:
         """As `charge`, with interrupts off."""

@@ -46,10 +46,16 @@ OWN = tuple(
 
 
 class Vcpu:
-    """One vCPU of `vm`. `software` is called once, in VS-mode, as what is there at its reset pc."""
+    """One vCPU of `vm`, the next by number.
 
-    def __init__(self, vm, number: int, software: Callable[[], None]):
-        self.vm, self.number = vm, number
+    `run` is called once, in VS-mode, as what is there at its reset pc: the guest's software, which
+    is a Level, `software`, once that is known.
+    """
+
+    def __init__(self, vm, run: Callable[[], None]):
+        self.vm, self.number = vm, len(vm.vcpus)
+        vm.vcpus.append(self)
+        self.software = None
         self.hypervisor = vm.hypervisor
         self.csrs = dict.fromkeys(OWN, 0) | {VSTIMECMP: NEVER}
         self.scounteren = 0
@@ -63,7 +69,7 @@ class Vcpu:
         self.fcsr = 0
         self.exits: list[Exit] = []
         self.halted = False
-        self.fiber = greenlet(software)
+        self.fiber = greenlet(run)
 
     def resume(self) -> None:
         """Go on with the guest's software, as the hart is in VS-mode."""

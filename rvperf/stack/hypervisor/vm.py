@@ -24,5 +24,6 @@ class Vm:
         self.hgatp = self.stage2.hgatp(number + 1)
         self.htimedelta = 0
         self.sbi = GuestSbi(self)
-        self.vcpus = []
+        self.vcpus: list = []
+        self.stopped = False
         hypervisor.vms.append(self)

@@ -8,6 +8,7 @@ entry into the guest, and when a vCPU comes to a hart or leaves it.
 from __future__ import annotations
 
 from rvperf.stack.hypervisor.instructions import CsrAccess
+from rvperf.stack.sbi import Service
 
 HSENVCFG = 1 << 62  # hstateen0: the guest has henvcfg and senvcfg
 
@@ -42,6 +43,9 @@ class Vpmu:
         """A CSR instruction of the guest's has trapped: do it. False if there is no such CSR."""
         return False
 
-    def call(self, vcpu, function: int, arguments: list[int]) -> tuple[int, int] | None:
-        """An SBI call of the PMU extension: (error, value). None if there is no such extension."""
-        return None
+    def calls(self, vcpu) -> Service:
+        """The functions of SBI's PMU extension that the guest has; none without the extension."""
+        return {}
+
+    def firmware_event(self, code: int) -> None:
+        """The hypervisor has done for the guest what a firmware event counts."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from isa.csrs import CSR_NUMBERS
 from isa.record import Record
 from rvperf.stack.hypervisor.vpmu import HSENVCFG, Vpmu
-from rvperf.stack.hypervisor.vpmu.kvm import bits
 from rvperf.stack.hypervisor.vpmu.ssccfg import CSRIND, TIME_COUNTER, WINDOW
+from rvperf.stack.sbi import bits
 
 (SIREG, SIREG2, SISELECT, VSISELECT, SCOUNTINHIBIT, HCOUNTEREN, HENVCFG, HIDELEG, HIP) = (
     CSR_NUMBERS[name]

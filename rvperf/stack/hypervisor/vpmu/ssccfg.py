@@ -10,7 +10,8 @@ from isa.causes import Interrupt
 from isa.csrs import CSR_NUMBERS
 from rvperf.stack.hypervisor.instructions import CsrAccess
 from rvperf.stack.hypervisor.vpmu import HSENVCFG, Vpmu
-from rvperf.stack.hypervisor.vpmu.kvm import bits, period
+from rvperf.stack.hypervisor.vpmu.kvm import period
+from rvperf.stack.sbi import bits
 
 MASK = (1 << 64) - 1
 (CYCLE, SIREG, SIREG2, SISELECT, VSISELECT, SCOUNTINHIBIT, SCOUNTOVF, HCOUNTEREN, SIP) = (
@@ -135,7 +136,7 @@ class TrapPmu(SsccfgPmu):
         event = self.host[number]
         if event is None:
             return self.values[number]
-        count = vcpu.hypervisor.core.read(event)
+        count = vcpu.hypervisor.core.read(event).count
         self.values[number] = self.values[number] + count - self.counted[number] & MASK
         self.counted[number] = count
         return self.values[number]
@@ -145,8 +146,8 @@ class TrapPmu(SsccfgPmu):
         core, event = vcpu.hypervisor.core, self.host[number]
         self.values[number] = value
         if event is not None:
-            self.counted[number] = core.count(event)
-            core.period(event, period(value))
+            self.counted[number] = core.read(event).count
+            core.set_period(event, period(value))
 
     def event_changed(self, vcpu, number: int, before: int) -> None:
         """Another event, or another filter, takes another host event; OF alone does not."""
@@ -155,18 +156,14 @@ class TrapPmu(SsccfgPmu):
             return
         if self.host[number] is not None:
             self.value(vcpu, number)
-            core.release(self.host[number])
+            core.close(self.host[number])
             self.host[number] = None
         selector = now & SELECTOR
-        if not selector or not core.supports(selector):
+        if not selector or not vcpu.hypervisor.counts_event(selector):
             return
-        self.host[number] = core.create(
-            selector=selector,
-            task=vcpu,
-            pinned=True,
-            guest=True,
-            exclude_host=True,
-            exclude_hv=True,
+        self.host[number] = vcpu.hypervisor.open_for_guest(
+            vcpu,
+            selector,
             exclude_user=bool(now & UINH),
             exclude_kernel=bool(now & SINH),
             sample_period=period(self.values[number]),
