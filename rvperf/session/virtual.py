@@ -26,7 +26,7 @@ from rvperf.stack.hypervisor import Hypervisor, Vcpu, Vm
 from rvperf.stack.hypervisor.vpmu import Vpmu
 from rvperf.stack.kernel import Kernel, LoadError, resolve_program
 
-EXTENSIONS = ("H", "Svinval", "Smstateen", "Ssaia", "Shlcofideleg")
+EXTENSIONS = ("H", "Svinval", "Smstateen", "Ssaia", "Sscofpmf", "Shlcofideleg")
 VM_MEMORY = 4 << 30
 HOST_MEMORY = 256 << 20
 TABLES = 4 << 20  # of each VM, for the second stage
@@ -68,6 +68,7 @@ class VirtualMachine:
             reason = os.strerror(error.errno)
             raise SessionError(f"Workload failed: {reason}\n{error.message}", FAILED) from None
         self.vcpu = Vcpu(self.vm, self._guest)
+        self.vcpu.software = self.kernel
         self.regions = None
         if native:
             from rvperf.engine.hot import Regions

@@ -203,6 +203,16 @@ class EventsCore:
             self._out(self.cpu, (FLEXIBLE,))
         self._in_order(context)
 
+    def load_guest(self) -> None:
+        """perf_load_guest_context(): all counters are a guest's until `put_guest`."""
+        if self.task:
+            self._out(self.task, KINDS)
+        self._out(self.cpu, KINDS)
+
+    def put_guest(self) -> None:
+        """perf_put_guest_context(): the counters are ours again."""
+        self._in_order(self.contexts.get(self.current))
+
     def exec(self, task: object) -> None:
         """A task begins a program: perf_event_enable_on_exec()."""
         context = self.contexts.get(task)

@@ -218,7 +218,7 @@ class MediatedPmu(SsccfgPmu):
     def entering(self, vcpu) -> None:
         """Take the host's events off, and put the guest's registers in."""
         hypervisor = vcpu.hypervisor
-        hypervisor.core.leave_to_guest()
+        hypervisor.core.load_guest()
         for number in bits(self.present):
             hypervisor.write(SISELECT, WINDOW + number)
             hypervisor.write(SIREG, self.values[number])
@@ -242,7 +242,7 @@ class MediatedPmu(SsccfgPmu):
         if overflown:
             hypervisor.clear(SIP, LCOFI)
             hypervisor.inject(vcpu, Interrupt.COUNTER_OVERFLOW)
-        hypervisor.core.return_to_host()
+        hypervisor.core.put_guest()
 
 
 def hardware_event(event: int) -> int:
