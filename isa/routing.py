@@ -7,7 +7,7 @@ is never in them, and gives zeros for hedeleg and hideleg.
 from __future__ import annotations
 
 from isa.causes import PRIORITY, Cause, Interrupt
-from isa.modes import BELOW, VIRTUAL, VS, VU, M, Mode, S, U, virtual
+from isa.modes import BELOW, VIRTUAL, VS, M, Mode, S, virtual
 from isa.record import Record
 
 
@@ -172,17 +172,3 @@ def handler(tvec: int, cause: int, interrupt: bool) -> int:
     """The address where a trap's handler starts: the base, or by cause for vectored interrupts."""
     base = tvec & ~3
     return base + 4 * cause if interrupt and tvec & 3 == 1 else base
-
-
-def counter_visible(
-    number: int, mode: int, mcounteren: int, scounteren: int, hcounteren: int = 0
-) -> bool:
-    """Whether a mode may read unprivileged counter `number` (0 cycle, 1 time, 2 instret, 3...)."""
-    visible = ~0
-    if mode != M:
-        visible &= mcounteren
-    if virtual(mode):
-        visible &= hcounteren
-    if mode in (U, VU):
-        visible &= scounteren
-    return bool(visible >> number & 1)

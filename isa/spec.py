@@ -213,7 +213,7 @@ class Extension:
         self.doc = doc
         self.insns: list[Insn] = []
         self.csrs: list[Csr] = []
-        self.extended: list[tuple[str, Callable[[Csr], Csr]]] = []
+        self.extended: list[tuple[str, tuple[str, ...], Callable[[Csr], Csr]]] = []
 
     def insn(self, name: str, row: str, kind: str, *, native: bool = True, unless=None):
         """Declare an instruction; the decorated function is its meaning.
@@ -238,12 +238,13 @@ class Extension:
         """Declare a CSR (`isa.csr.Csr`), or with a name such as `mhpmevent{3..31}` several."""
         self.csrs += expand(Csr(name, address, doc, **properties))
 
-    def extend(self, name: str, **properties) -> None:
+    def extend(self, name: str, *, needs: tuple[str, ...] = (), **properties) -> None:
         """Add to another extension's CSR, if the hart has that: fields, or who may not see it.
 
-        The properties are those of `isa.csr.Csr.extended`.
+        The properties are those of `isa.csr.Csr.extended`. `needs` names further extensions
+        without which nothing is added.
         """
-        self.extended.append((name, lambda csr: csr.extended(**properties)))
+        self.extended.append((name, needs, lambda csr: csr.extended(**properties)))
 
 
 class Table:

@@ -12,6 +12,7 @@ from isa.ext import (
     shlcofideleg,
     smstateen,
     ssaia,
+    sscofpmf,
     sstc,
     supervisor,
     svinval,
@@ -50,6 +51,7 @@ EXTENSIONS = (
     hypervisor.EXTENSION,
     zicntr.EXTENSION,
     zihpm.EXTENSION,
+    sscofpmf.EXTENSION,
     sstc.EXTENSION,
     svinval.EXTENSION,
     smstateen.EXTENSION,
@@ -58,7 +60,14 @@ EXTENSIONS = (
 )
 
 # Those that a hart has only if it is told, and what that needs of the others.
-OPTIONAL = {"H": (), "Svinval": (), "Smstateen": (), "Ssaia": (), "Shlcofideleg": ("H",)}
+OPTIONAL = {
+    "H": (),
+    "Svinval": (),
+    "Smstateen": (),
+    "Ssaia": (),
+    "Sscofpmf": (),
+    "Shlcofideleg": ("H", "Sscofpmf"),
+}
 EVERY = frozenset(extension.name for extension in EXTENSIONS)
 STANDARD = frozenset(EVERY - OPTIONAL.keys())
 

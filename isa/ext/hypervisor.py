@@ -262,7 +262,7 @@ csr(
     "vsie",
     0x204,
     "The guest's sie: interrupts that hideleg delegates, by their numbers in S-mode.",
-    fields={"SSIE": bits(1), "STIE": bits(5), "SEIE": bits(9), "LCOFIE": bits(13)},
+    fields={"SSIE": bits(1), "STIE": bits(5), "SEIE": bits(9)},
     stands_for="sie",
 )
 csr(
@@ -291,7 +291,6 @@ csr(
         "SSIP": bits(1),
         "STIP": bits(5, writable=False),
         "SEIP": bits(9, writable=False),
-        "LCOFIP": bits(13),
     },
     stands_for="sip",
 )

@@ -76,7 +76,7 @@ csr(
     "mideleg",
     0x303,
     "Which interrupts are taken in S-mode: only those of S-mode can be.",
-    fields={"SSI": bits(1), "STI": bits(5), "SEI": bits(9), "LCOFI": bits(13)},
+    fields={"SSI": bits(1), "STI": bits(5), "SEI": bits(9)},
 )
 csr(
     "mie",
@@ -89,7 +89,6 @@ csr(
         "MTIE": bits(7),
         "SEIE": bits(9),
         "MEIE": bits(11),
-        "LCOFIE": bits(13),
     },
 )
 csr(
@@ -137,7 +136,6 @@ csr(
         "MTIP": bits(7, writable=False),
         "SEIP": bits(9),
         "MEIP": bits(11, writable=False),
-        "LCOFIP": bits(13),
     },
 )
 # This hart has no PMP entries, as the manual allows (3.7): the CSRs exist, and are zero.

@@ -1,8 +1,8 @@
 """Zicntr: the base counters (unprivileged manual, chapter 7.1)."""
 
+from isa.counting import counter_visible
 from isa.csr import View
 from isa.modes import virtual
-from isa.routing import counter_visible
 from isa.spec import Extension
 
 EXTENSION = Extension("Zicntr", "Base counters and timers")

@@ -6,6 +6,7 @@ then the engine's. Decoded pages lie in a pool of their own.
 
 from __future__ import annotations
 
+from rvperf.machine.pmu import CYCLE_BUDGET  # noqa: F401
 from rvperf.machine.state import HART, Layout
 
 # The software TLB of data accesses: tag for loads, tag for stores, what to add to an address to
@@ -89,8 +90,6 @@ NO_CHAIN, FRAME_CHAIN, CALLS_CHAIN = range(3)
 # addresses follow, and those, the sample's own first.
 SAMPLE_SOURCE, SAMPLE_CLOCK, SAMPLE_COUNT, SAMPLE_CHAIN = 0, 8, 16, 24
 
-# Among a region's live events: its budget is of cycles.
-CYCLE_BUDGET = "cycle-budget"
 CYCLES = (1 << 64) - 1  # in `unit`
 
 # Why native code returned: see `native`.

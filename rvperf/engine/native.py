@@ -120,12 +120,12 @@ class Native:
         Trap as the reference engine's.
         """
         hart, regions = self.hart, self.regions
-        if hart.limited and not self._unit[0] and hart.waits_for_cycles:
-            if regions:
-                raise ValueError(f"a stop in cycles, but regions without {layout.CYCLE_BUDGET}")
-            self._unit[0] = layout.CYCLES
-        enter = self._enter_limited if hart.limited or self._unit[0] else self._enter
+        hart.overflowed = False
+        enter = self._way_in()
         while True:
+            if hart.stale:
+                hart.arm()
+                enter = self._way_in()
             busy = regions and regions.busy
             if busy and self._unpolled >= SLICE:
                 self._unpolled = 0
@@ -141,6 +141,7 @@ class Native:
             if reason & STOPPED:
                 if reason == HOT | STOPPED:
                     regions.hot(hart.pc)
+                hart.settle()
                 return
             if not budget:
                 return
@@ -156,12 +157,24 @@ class Native:
                     hart.note_before()
                 self.reader.step()
                 budget -= 1
-                if not budget or hart.limited and hart.stopped:
+                if hart.limited and hart.stopped:
+                    hart.settle()
+                    return
+                if not budget or hart.overflowed:
                     return
             elif reason == FETCH:
                 self.decode_page(hart.translate(hart.pc, "x"))
             elif reason == HOT:
                 regions.hot(hart.pc)
+
+    def _way_in(self):
+        """How to run native code: with stops, or without."""
+        hart = self.hart
+        if hart.limited and not self._unit[0] and hart.waits_for_cycles:
+            if self.regions:
+                raise ValueError(f"a stop in cycles, but regions without {layout.CYCLE_BUDGET}")
+            self._unit[0] = layout.CYCLES
+        return self._enter_limited if hart.limited or self._unit[0] else self._enter
 
     def _enter(self, budget: int) -> tuple[int, int]:
         """Run native code: (why it returned, how many instructions have retired)."""

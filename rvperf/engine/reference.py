@@ -294,19 +294,20 @@ class Reference:
 
     def run(self, budget: int) -> None:
         """Execute `budget` instructions; fewer if one raises a Trap or reaches a stop."""
-        if self.hart.limited:
-            self._run_to_stop(budget)
-            return
-        step = self.step
-        for _ in range(budget):
-            step()
-
-    def _run_to_stop(self, budget: int) -> None:
         hart, step = self.hart, self.step
+        hart.overflowed = False
         for _ in range(budget):
+            if hart.stale:
+                hart.arm()
+            if not hart.limited:
+                step()
+                continue
             hart.note_before()
             step()
             if hart.stopped:
+                hart.settle()
+                return
+            if hart.overflowed:
                 return
 
     def step(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache
 
 from isa.causes import Interrupt
+from isa.counting import CYCLE, FIRST, INSTRET, LAST, PROGRAMMABLE, overflows_seen
 from isa.csr import Csr, always, never
 from isa.csrs import CSR_NUMBERS, registers
 from isa.ext import EVERY, STANDARD
@@ -39,10 +40,12 @@ def place_of(csr: str, field: str) -> int:
 
 MENVCFG, STIMECMP = CSR_NUMBERS["menvcfg"], CSR_NUMBERS["stimecmp"]
 INHIBIT, FCSR = CSR_NUMBERS["mcountinhibit"], CSR_NUMBERS["fcsr"]
-MCYCLE, MINSTRET, MIP = CSR_NUMBERS["mcycle"], CSR_NUMBERS["minstret"], CSR_NUMBERS["mip"]
+MIP, SCOUNTOVF = CSR_NUMBERS["mip"], CSR_NUMBERS["scountovf"]
+COUNTER, EVENT = CSR_NUMBERS["mcycle"], CSR_NUMBERS["mhpmevent3"] - FIRST
 FRM_AT, FFLAGS = place_of("fcsr", "frm"), bits_of("fcsr", "fflags")
 STCE = bits_of("menvcfg", "STCE")
 STIP = 1 << Interrupt.SUPERVISOR_TIMER
+MCOUNTEREN, HCOUNTEREN = CSR_NUMBERS["mcounteren"], CSR_NUMBERS["hcounteren"]
 TIME, VSTIMECMP, HTIMEDELTA = (CSR_NUMBERS[name] for name in ("time", "vstimecmp", "htimedelta"))
 HENVCFG, HVIP, HVIEN = (CSR_NUMBERS[name] for name in ("henvcfg", "hvip", "hvien"))
 MIE, MIDELEG, HIDELEG = (CSR_NUMBERS[name] for name in ("mie", "mideleg", "hideleg"))
@@ -53,10 +56,6 @@ VSSIP = 1 << Interrupt.VIRTUAL_SUPERVISOR_SOFTWARE
 VSTIP = 1 << Interrupt.VIRTUAL_SUPERVISOR_TIMER
 VSEIP = 1 << Interrupt.VIRTUAL_SUPERVISOR_EXTERNAL
 SGEIP = 1 << Interrupt.SUPERVISOR_GUEST_EXTERNAL
-STANDS_STILL = {
-    MCYCLE: bits_of("mcountinhibit", "CY"),
-    MINSTRET: bits_of("mcountinhibit", "IR"),
-}
 
 
 class Elsewhere(Record):
@@ -73,11 +72,16 @@ class CsrFile:
     number, except of views; for some of `ELSEWHERE` they stand for less.
     """
 
-    def __init__(self, hart: Hart, extensions: frozenset[str] = STANDARD):
+    def __init__(
+        self,
+        hart: Hart,
+        extensions: frozenset[str] = STANDARD,
+        counters: int = PROGRAMMABLE,
+    ):
         self.hart = hart
-        self.rows = registers(extensions)
+        self.rows = registers(extensions, counters)
         self.words = {number: csr.initial() for number, csr in self.rows.items() if not csr.view}
-        self.plain, self.plain_writes, self.substitutes, self._gated = _quick(extensions)
+        self.plain, self.plain_writes, self.substitutes, self._gated = _quick(extensions, counters)
 
     def permit(self, number: int, mode: int, write: bool) -> None:
         """Trap, unless an instruction in `mode` may access the CSR."""
@@ -98,6 +102,9 @@ class CsrFile:
         value = self.value(self.seen(number, mode))
         if number == TIME and mode >= VIRTUAL:
             return value + self.words[HTIMEDELTA] & MASK
+        if number == SCOUNTOVF:
+            words = self.words
+            return overflows_seen(mode, value, words[MCOUNTEREN], words.get(HCOUNTEREN, 0))
         return value
 
     def named(self, name: str) -> int:
@@ -242,35 +249,31 @@ def _put_guest_view(shared: int, own: int, writable: int) -> Callable[[CsrFile, 
     return put
 
 
-def _counter(number: int, count: Callable[[Hart], int]) -> Elsewhere:
-    """A counter that runs with `count` unless mcountinhibit stops it (privileged manual 3.1.12).
-
-    While it runs, its word is what to add to the count; while it stands still, its value.
-    """
-    stops = STANDS_STILL[number]
-
-    def base(file: CsrFile) -> int:
-        return 0 if file.words[INHIBIT] & stops else count(file.hart)
-
-    def get(file: CsrFile) -> int:
-        return file.words[number] + base(file) & MASK
+def _counter(number: int) -> Elsewhere:
+    """A performance counter, by the number that it has among them."""
 
     def put(file: CsrFile, value: int) -> None:
-        file.words[number] = value - base(file) & MASK
+        if number in file.hart.pmu.numbers:
+            file.hart.pmu.put(number, value)
 
-    return Elsewhere(get, put)
+    return Elsewhere(lambda file: file.hart.pmu.value(number), put)
 
 
-def _get_inhibit(file: CsrFile) -> int:
-    return file.words[INHIBIT]
+def _counts(csr: int, *numbers: int) -> Elsewhere:
+    """A CSR that decides what these counters count; they keep their values when it changes."""
+
+    def put(file: CsrFile, value: int) -> None:
+        with file.hart.pmu.changing(*numbers):
+            file.words[csr] = value
+
+    return Elsewhere(lambda file: file.words[csr], put)
 
 
 def _put_inhibit(file: CsrFile, value: int) -> None:
     """Counters that stop or start keep their values."""
-    kept = {number: ELSEWHERE[number].get(file) for number in STANDS_STILL}
-    file.words[INHIBIT] = value
-    for number, count in kept.items():
-        ELSEWHERE[number].put(file, count)
+    changed = file.words[INHIBIT] ^ value
+    with file.hart.pmu.changing(*(n for n in range(LAST + 1) if changed >> n & 1)):
+        file.words[INHIBIT] = value
 
 
 ELSEWHERE = {
@@ -279,9 +282,10 @@ ELSEWHERE = {
     CSR_NUMBERS["satp"]: Elsewhere(_get_satp, _put_satp),
     CSR_NUMBERS["time"]: Elsewhere(_get_time, _put_nothing),
     MIP: Elsewhere(_get_mip, _put_mip),
-    MCYCLE: _counter(MCYCLE, lambda hart: hart.cycles),
-    MINSTRET: _counter(MINSTRET, lambda hart: hart.instructions),
-    INHIBIT: Elsewhere(_get_inhibit, _put_inhibit),
+    **{COUNTER + n: _counter(n) for n in (CYCLE, INSTRET, *range(FIRST, LAST + 1))},
+    **{EVENT + n: _counts(EVENT + n, n) for n in range(FIRST, LAST + 1)},
+    INHIBIT: Elsewhere(lambda file: file.words[INHIBIT], _put_inhibit),
+    SCOUNTOVF: Elsewhere(lambda file: file.hart.pmu.overflow_bits, _put_nothing),
     VSSTATUS: Elsewhere(lambda file: file.words[VSSTATUS], _put_vsstatus),
     VSIE: Elsewhere(_guest_view(MIE, VSIE), _put_guest_view(MIE, VSIE, VS_INTERRUPTS)),
     VSIP: Elsewhere(_guest_view(MIP, HVIP), _put_guest_view(MIP, HVIP, VSSIP)),
@@ -291,14 +295,14 @@ ELSEWHERE = {
 
 
 @cache
-def _quick(extensions: frozenset[str]):
+def _quick(extensions: frozenset[str], counters: int):
     """What is known of each CSR beforehand, for a hart with these extensions.
 
     (What may be read in a mode whatever else the state, and is a word: the quick way for most
     reads; what may be written there with no further consequence, and the bits that change; what
     stands for what while V=1; which are partly closed by others.)
     """
-    rows = registers(extensions)
+    rows = registers(extensions, counters)
     substitutes = {CSR_NUMBERS[csr.stands_for]: n for n, csr in rows.items() if csr.stands_for}
 
     def is_plain(number: int, csr: Csr, mode: Mode) -> bool:

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 
 from isa import routing
 from isa.causes import Cause, Interrupt
+from isa.counting import PROGRAMMABLE
 from isa.csrs import CSR_NUMBERS
 from isa.ext import OPTIONAL, STANDARD
 from isa.modes import VIRTUAL, VS, VU, M, Mode, S, U, virtual
@@ -28,6 +29,7 @@ from isa.routing import (
 from rvperf.machine.calls import Calls
 from rvperf.machine.csrs import CsrFile, bits_of, place_of
 from rvperf.machine.executions import Executions, PageIdentity
+from rvperf.machine.pmu import SOURCES, Pmu
 from rvperf.machine.ram import Ram
 from rvperf.machine.state import HART, NO_STOP, Block
 from rvperf.machine.timing import (
@@ -87,7 +89,6 @@ ACCESS_FAULT = {
 }
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = (1 << n for n in range(8))
 NEEDS = {"r": PTE_R | PTE_A, "w": PTE_W | PTE_A | PTE_D, "x": PTE_X | PTE_A}
-SOURCES = ("instructions", "cycles", "branches", "branch-misses", "loads", "stores")
 
 RESERVATION, MODE, ACCESS, SATP, PC, CALLS, CALLS_BEFORE, STATE_VSATP, STATE_HGATP = (
     HART[name] // 8
@@ -107,6 +108,7 @@ RESERVATION, MODE, ACCESS, SATP, PC, CALLS, CALLS_BEFORE, STATE_VSATP, STATE_HGA
 PENDING = ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
 INSTRUCTIONS, EXTRA_CYCLES, _, BRANCH_MISSES, _, _ = (HART[name] // 8 for name in PENDING)
 NOTHING = array("Q", [0] * len(PENDING))
+NO_STOPS = [NO_STOP] * len(SOURCES)
 # What an instruction of a kind adds one to, besides `instructions`.
 COUNTED_BY_KIND_NAMES = {
     "branch": ("branches",),
@@ -154,11 +156,19 @@ class Hart:
     """One RV64GC hart with M, S and U modes over `ram`.
 
     `extra` bytes of shared state are kept for the engine, behind the architectural fields.
-    `extensions` are names of `isa.ext.OPTIONAL`; with H there are VS and VU modes too.
-    Synchronous exceptions leave as `Trap`; `trap()` delivers one to the mode that takes it.
+    `extensions` are names of `isa.ext.OPTIONAL`; with H there are VS and VU modes too. `counters`
+    and `selectors` are for `Pmu`. Synchronous exceptions leave as `Trap`; `trap()` delivers one to
+    the mode that takes it.
     """
 
-    def __init__(self, ram: Ram, extra: int = 0, extensions: Iterable[str] = ()):
+    def __init__(
+        self,
+        ram: Ram,
+        extra: int = 0,
+        extensions: Iterable[str] = (),
+        counters: int = PROGRAMMABLE,
+        selectors: Iterable[int] | None = None,
+    ):
         extensions = frozenset(extensions)
         for name in extensions:
             missing = [other for other in (name, *OPTIONAL.get(name, ()))
@@ -177,6 +187,8 @@ class Hart:
         self.clock = 0  # cycles collected so far; `cycles` adds what is still in the state
         modes = [mode for mode in Mode if self.hypervisor or not virtual(mode)]
         self.counts = {mode: dict.fromkeys(SOURCES, 0) for mode in modes}
+        self.idle = dict.fromkeys(modes, 0)
+        """The cycles that the hart has waited in each mode, beside those that it counted."""
         self.fences: list[Callable[[int | None, int | None], None]] = []
         self.code_fences: list[Callable[[], None]] = []
         # What was walked, by what it depends on beside the tables: the mode, and `access`.
@@ -186,13 +198,22 @@ class Hart:
         self._stops[:] = array("Q", [NO_STOP] * len(SOURCES))
         self.limited = False
         """Whether there is a stop anywhere: engines then note `before`, and look."""
+        self._asked: list[int] | None = None
+        """The stops that were asked for, while `_stops` has those of overflows as well."""
+        self.stale = False
+        """Whether `arm` has to set the stops anew before instructions are executed."""
+        self.overflowed = False
+        """Whether a counter has overflowed; engines clear it, and return when it is set."""
         self.capture = None
         """The engine's way to take samples by itself, if it has one (engine.advance.Capture)."""
+        self._watched: list = []
         self.reservation = None
         self.calls: Calls | None = None  # the shadow call stack, while one is kept
         self.transfers: Transfers | None = None  # control transfer records, likewise
         self.executions: Executions | None = None  # executions by address, likewise
-        self.csrs = CsrFile(self, STANDARD | extensions)
+        self.csrs = CsrFile(self, STANDARD | extensions, counters)
+        self.pmu = Pmu(self, counters, selectors)
+        self._watched = self.pmu.live
         self.mstatus = self.csrs.words[MSTATUS]
         self.mode = M
         self.floats_changed()
@@ -215,6 +236,8 @@ class Hart:
     def mode(self, mode: int) -> None:
         words = self._words
         before, words[MODE] = words[MODE], mode
+        if self._watched:
+            self.stale = True
         if (before ^ mode) & VIRTUAL:
             self.guest_status_changed()
         self._translations = self._walked[mode, words[ACCESS]]
@@ -272,6 +295,9 @@ class Hart:
             for at, count in enumerate(moved):
                 if self._stops[at] != NO_STOP:
                     self._stops[at] -= min(count, self._stops[at])
+            if self._asked:
+                self._asked = [stop if stop == NO_STOP else max(stop - count, 0)
+                               for stop, count in zip(self._asked, moved, strict=True)]  # fmt: skip
         counts = self.counts[words[MODE]]
         counts["instructions"] += instructions
         counts["cycles"] += cycles
@@ -281,6 +307,8 @@ class Hart:
         counts["stores"] += stores
         self.clock += cycles
         self._pending[:] = NOTHING
+        if self._watched:
+            self._advanced((instructions, cycles, branches, misses, loads, stores))
 
     def uncollected(self) -> tuple[int, ...]:
         """What has happened since the last collection, by SOURCES."""
@@ -299,6 +327,30 @@ class Hart:
             more = counts.get(source)
             self._stops[at] = NO_STOP if more is None else min(done[at] + more, NO_STOP)
         self.limited = bool(counts)
+        self._asked = None
+        self.stale = bool(self._watched)
+
+    def arm(self) -> None:
+        """Set the stops: where counters overflow in this mode, beside those that were asked for."""
+        self.stale = False
+        asked = self._asked or self._stops.tolist()
+        due = self.pmu.due()
+        self._stops[:] = array("Q", map(min, asked, due))
+        self._asked = asked if due != NO_STOPS else None
+        self.limited = any(stop != NO_STOP for stop in self._stops)
+
+    def settle(self) -> None:
+        """A stop has been reached: note what has overflowed there, and look for the next."""
+        if self._asked:
+            self.collect()
+
+    def _advanced(self, counts: tuple[int, ...]) -> None:
+        """The current mode's counts have gone on: note what has overflowed."""
+        before, self.overflowed = self.overflowed, False
+        self.pmu.moved(self._words[MODE], counts)
+        if self.overflowed:
+            self.arm()
+        self.overflowed |= before
 
     @property
     def waits_for_cycles(self) -> bool:
@@ -319,7 +371,8 @@ class Hart:
     def charge(self, instructions: int, cycles: int, **others: int) -> None:
         """Count what a model of system software did in the current mode, and let the time pass.
 
-        `others` may name any further source of SOURCES, `branch_misses` for `branch-misses`.
+        `others` may name any further source of SOURCES, `branch_misses` for `branch-misses`. A
+        counter that overflows on the way interrupts when all of it is done.
         """
         if self._words[INSTRUCTIONS]:
             self.collect()
@@ -329,6 +382,11 @@ class Hart:
         for source, count in others.items():
             counts[source.replace("_", "-")] += count
         self.clock += cycles
+        if self._watched:
+            self.stale = True
+            more = {source.replace("_", "-"): count for source, count in others.items()}
+            more |= {"instructions": instructions, "cycles": cycles}
+            self._advanced(tuple(more.get(source, 0) for source in SOURCES))
 
     @property
     def cycles(self) -> int:
@@ -348,7 +406,9 @@ class Hart:
     def idle_until(self, cycle: int) -> None:
         """Let time pass without executing, as wfi does."""
         self.collect()
-        self.clock = max(self.clock, cycle)
+        if cycle > self.clock:
+            self.idle[self._words[MODE]] += cycle - self.clock
+            self.clock = cycle
 
     @property
     def time(self) -> int:
@@ -380,9 +440,10 @@ class Hart:
 
     @property
     def recorded(self) -> frozenset[str]:
-        """What compiled code must be made to record: names for the engine's `live`."""
+        """What compiled code must be made to record and count: names for the engine's `live`."""
         types = self.transfers.types if self.transfers else ()
-        return frozenset((*types, "calls") if self.calls else types)
+        counted = self.pmu.compiled_for if self.pmu.overflows else ()
+        return frozenset((*types, *counted, *(("calls",) if self.calls else ())))
 
     def call_stack(self, limit: int = 127, before: bool = False) -> list[int]:
         """The return addresses of the calls under way, innermost first; none if not recorded.

@@ -143,7 +143,7 @@ def test_s_mode_has_its_timer_where_stce_and_tm_give_it(stce, tm, sees):
     ],
 )
 def test_what_a_csr_keeps_of_a_write(name, before, written, after):
-    hart = hart_in(M, mstatus=FS)
+    hart = hart_in(M, extensions=["Sscofpmf"], mstatus=FS)
     write(hart, name, before)
     assert write(hart, name, written) is None
     assert read(hart, name) == after
@@ -199,7 +199,7 @@ def test_native_code_may_not_do_floating_point_while_off_or_rounding_as_no_host_
     [(0, 0, 0x2AAA), (0x20, 0x20, 0x2AAA), (0x2222, 0x2222, 0x2AAA)],
 )
 def test_sie_shows_delegated_interrupts_only(mideleg, sie, mie):
-    hart = hart_in(M, mideleg=mideleg, mie=ONES)
+    hart = hart_in(M, extensions=["Sscofpmf"], mideleg=mideleg, mie=ONES)
     assert read(hart, "sie") == sie
     write(hart, "sie", 0)
     assert read(hart, "mie") == mie & ~mideleg
@@ -208,13 +208,13 @@ def test_sie_shows_delegated_interrupts_only(mideleg, sie, mie):
 
 
 def test_sip_lets_s_mode_clear_software_and_overflow_interrupts_only():
-    hart = hart_in(S, mideleg=0x2222, mip=0x2222)
+    hart = hart_in(S, extensions=["Sscofpmf"], mideleg=0x2222, mip=0x2222)
     assert read(hart, "sip") == 0x2222
     write(hart, "sip", 0)
     assert read(hart, "sip") == 0x220  # the timer's and the external one stay
     write(hart, "sip", ONES)
     assert read(hart, "sip") == 0x2222
-    hart = hart_in(S, mideleg=0x20, mip=0x2222)
+    hart = hart_in(S, extensions=["Sscofpmf"], mideleg=0x20, mip=0x2222)
     assert read(hart, "sip") == 0x20
     write(hart, "sip", 0)
     assert value(hart, "mip") == 0x2222

@@ -29,6 +29,7 @@ PC = 0x8000_0040
 def trapped(mode, mstatus, cause, *, interrupt=False, medeleg=0, mideleg=0, vectored=0):
     hart = hart_in(
         mode,
+        extensions=["Sscofpmf"],
         mstatus=mstatus,
         medeleg=medeleg,
         mideleg=mideleg,
@@ -200,7 +201,8 @@ DELEGATED = SSI | STI | SEI | LCOFI
     ],
 )
 def test_which_interrupt_is_taken(mode, mstatus, mip, mie, mideleg, taken, to):
-    hart = hart_in(mode, mstatus=mstatus, mie=mie, mideleg=mideleg, stvec=STVEC, mtvec=MTVEC)
+    enables = {"mie": mie, "mideleg": mideleg, "stvec": STVEC, "mtvec": MTVEC}
+    hart = hart_in(mode, extensions=["Sscofpmf"], mstatus=mstatus, **enables)
     hart.csrs.words[CSR_NUMBERS["mip"]] = mip  # as devices do
     hart.pc = PC
     assert hart.pending_interrupt() == (None if taken is None else Interrupt(taken))
