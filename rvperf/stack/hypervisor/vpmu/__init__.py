@@ -17,6 +17,8 @@ class Vpmu:
     """No PMU at all, and what the designs have in common."""
 
     name = "none"
+    extensions = frozenset({"H", "Svinval", "Smstateen", "Ssaia", "Sscofpmf"})
+    """What the hart has to have."""
     hstateen0 = HSENVCFG
     """What hstateen0 is while the guest runs."""
     guest_driver = host_driver = "none"

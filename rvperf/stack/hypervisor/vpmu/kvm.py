@@ -306,6 +306,7 @@ class DelegatedPmu(SnapshotPmu):
 
     name = "deleg"
     host_driver = "delegation"
+    extensions = Vpmu.extensions | {"Shlcofideleg"}
 
     def loaded(self, vcpu) -> None:
         """The guest's interrupt is the hart's own."""
