@@ -50,7 +50,7 @@ class Guest(Level):
         at = self.read(SEPC)
         self.origin = "overflow"
         self.overflows += 1
-        self.core.overflow()
+        self.core.driver.overflow(self.core.overflow)
         self.origin = ""
         self.write(SEPC, at)
         self.hart.sret()
@@ -77,9 +77,7 @@ class Stack:
         self.host = Hypervisor(self.hart, self.firmware.trap, tick_ns=0)
         tables = ram.base + (16 << 20)
         self.vpmu = design(quirks=frozenset(quirks), **options)
-        self.vm = Vm(
-            self.host, 0, ram.base + MEMORY, MEMORY, (tables, tables + TABLES), self.vpmu
-        )
+        self.vm = Vm(self.host, 0, ram.base + MEMORY, MEMORY, (tables, tables + TABLES), self.vpmu)
 
     def run(self, run) -> Guest:
         """Boot, and have `run(guest)` executed by a vCPU."""

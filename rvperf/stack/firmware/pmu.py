@@ -132,9 +132,7 @@ class PmuService:
             raise Refused(Error.INVALID_PARAM)
         return CounterInfo(CYCLE + idx, self.widths[idx]).value
 
-    def cfg_match(
-        self, first: int, mask: int, flags: int, event_idx: int, data: int, *_
-    ) -> int:
+    def cfg_match(self, first: int, mask: int, flags: int, event_idx: int, data: int, *_) -> int:
         """Configure a counter of a set for an event, and give its number."""
         self.level.charge(costs.CFG_MATCH)
         among = counter_set(first, mask, self.total)

@@ -335,7 +335,7 @@ class Hypervisor(Level):
         elif cause == INTERRUPT | Interrupt.COUNTER_OVERFLOW:
             self.origin = OVERFLOW
             self.overflow_interrupts += 1
-            self.core.overflow()
+            self.core.driver.overflow(self.core.overflow)
         self.origin = origin
         self.write(SEPC, at)
         self.hart.sret()

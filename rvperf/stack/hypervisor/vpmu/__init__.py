@@ -17,7 +17,9 @@ class Vpmu:
     """No PMU at all, and what the designs have in common."""
 
     name = "none"
-    extensions = frozenset({"H", "Svinval", "Smstateen", "Ssaia", "Sscofpmf"})
+    extensions = frozenset(
+        {"H", "Svinval", "Smstateen", "Ssaia", "Sscofpmf", "Smcntrpmf", "Smcsrind", "Smcdeleg"}
+    )
     """What the hart has to have."""
     hstateen0 = HSENVCFG
     """What hstateen0 is while the guest runs."""

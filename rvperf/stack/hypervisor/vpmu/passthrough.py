@@ -54,6 +54,7 @@ class PassthroughPmu(Vpmu):
     guest_driver = "delegation"
     host_driver = "delegation"
     hstateen0 = HSENVCFG | CSRIND
+    extensions = Vpmu.extensions | {"Xrvpt"}
 
     def __init__(self, counters: int = 16, quirks: frozenset[str] = frozenset(), policy="lazy"):
         super().__init__(counters, quirks)
