@@ -43,6 +43,10 @@ class Vpmu:
     def putting(self, vcpu) -> None:
         """A vCPU is about to leave the hart."""
 
+    def pending(self, vcpu) -> bool:
+        """Whether the hardware holds an interrupt for a vCPU that doesn't run."""
+        return False
+
     def access(self, vcpu, access: CsrAccess) -> bool:
         """A CSR instruction of the guest's has trapped: do it. False if there is no such CSR."""
         return False

@@ -96,6 +96,13 @@ class PassthroughPmu(Vpmu):
         if self.policy == "always":
             self.save(vcpu)
 
+    def pending(self, vcpu) -> bool:
+        """As `Vpmu.pending`: its counters may have overflown just before it stopped."""
+        if vcpu in self.images:
+            return self.images[vcpu].pending
+        hypervisor = vcpu.hypervisor
+        return hypervisor.counters_of is vcpu and bool(hypervisor.read(HIP) & VS_PMU)
+
     def save(self, vcpu) -> None:
         """Stop a vCPU's counters and take their registers into memory."""
         hypervisor = vcpu.hypervisor
