@@ -172,19 +172,19 @@ class Hypervisor(Level):
         self.charge(costs.LOAD)
         self.vcpu = vcpu
         hart = self.hart
-        for csr in OWN:
-            self.write(csr, vcpu.csrs[csr])
-        self.write(HVIP, vcpu.hvip)
         self.write(HENVCFG, STCE | CACHE_BLOCKS)
         if self.smstateen:
             self.write(HSTATEEN0, vcpu.vm.vpmu.hstateen0)
+        vcpu.vm.vpmu.loaded(vcpu)
+        for csr in OWN:
+            self.write(csr, vcpu.csrs[csr])
+        self.write(HVIP, vcpu.hvip)
         self.write(HGATP, vcpu.vm.hgatp)
         self.write(HTIMEDELTA, vcpu.vm.htimedelta)
         hart.x[0:32] = vcpu.x
         hart.f[0:32] = vcpu.f
         hart.fcsr = vcpu.fcsr
         hart.reservation = None
-        vcpu.vm.vpmu.loaded(vcpu)
         if self.core:
             self.core.switch_in(vcpu)
 
@@ -194,12 +194,12 @@ class Hypervisor(Level):
         if self.core:
             self.core.switch_out(vcpu)
         self.charge(costs.PUT)
-        vcpu.vm.vpmu.putting(vcpu)
         for csr in OWN:
             vcpu.csrs[csr] = self.read(csr)
         vcpu.x = array("Q", hart.x[0:32].tobytes())
         vcpu.f = array("Q", hart.f[0:32].tobytes())
         vcpu.fcsr = hart.fcsr
+        vcpu.vm.vpmu.putting(vcpu)
         self.vcpu = None
 
     # World switches: __kvm_riscv_switch_to, with what kvm_arch_vcpu_ioctl_run does around it.
@@ -370,4 +370,3 @@ class Hypervisor(Level):
     def charge_closed(self, cost) -> None:
         """As `charge`, with interrupts off."""
         self.hart.charge(cost.instructions, cost.cycles)
-

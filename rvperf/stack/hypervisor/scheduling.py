@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from . import costs
-from .vcpu import NEVER, VSTIMECMP, Vcpu
+from .vcpu import NEVER, VSIE, VSTIMECMP, Vcpu
 
 SLICE_NS = 3_000_000  # EEVDF's base slice
 NS_PER_TIME = 100  # the timebase is 10 MHz
@@ -94,8 +94,8 @@ class Scheduler:
         """Whether something waits for a vCPU that is halted (kvm_arch_vcpu_runnable)."""
         host = self.host
         loaded = host.vcpu is vcpu
-        timer = host.read(VSTIMECMP) if loaded else vcpu.csrs[VSTIMECMP]
-        return bool(vcpu.hvip) or host.hart.time >= timer or vcpu.vm.vpmu.pending(vcpu)
+        timer, enabled = (host.read(csr) if loaded else vcpu.csrs[csr] for csr in (VSTIMECMP, VSIE))
+        return host.hart.time >= timer or bool(vcpu.injected & enabled)
 
     def _leave(self) -> None:
         self.switches += 1
