@@ -9,7 +9,7 @@ DESIGNS = {
     "sbi": "the guest's driver makes SBI calls, and the host serves them with perf events",
     "snapshot": "as sbi, and counts come back in memory that guest and host share (SBI snapshot)",
     "deleg": "as snapshot, the host's own driver on Ssccfg, overflow interrupts straight to VS",
-    "mediated": "the guest has the whole PMU while it runs; all is switched at every exit and entry",
+    "mediated": "the guest has the whole PMU while it runs; each exit and entry switches all of it",
     "passthrough": "the guest owns the first counters and their interrupt; the host keeps the rest",
 }
 DEFAULT_DESIGN = "snapshot"
@@ -38,12 +38,19 @@ QUIRKS = {
 MOST_COUNTERS = 29
 
 
+class Mistake(Usage):
+    """A word that is wrong: one line says so, and no usage page follows."""
+
+    def __init__(self, message: str):
+        super().__init__(message, ())
+
+
 def named(known, what: str, option: str):
     """A converter that takes one of the known names, or `list`."""
 
     def convert(text: str) -> str:
         if text not in known and text != "list":
-            raise Usage(unknown(text, known, what), ())
+            raise Mistake(unknown(text, known, what))
         return text
 
     return convert
@@ -70,17 +77,34 @@ def designs(text: str) -> tuple[str, ...]:
 def counters(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_COUNTERS:
         message = f" Error: option `counters' expects a number from 1 to {MOST_COUNTERS}"
-        raise Usage(f"{message}, not `{text}'\n", ())
+        raise Mistake(f"{message}, not `{text}'\n")
     return int(text)
 
 
 def switches(option: str):
     def convert(text: str) -> int:
         if not text.isdecimal():
-            raise Usage(f" Error: option `{option}' expects 0 or more, not `{text}'\n", ())
+            raise Mistake(f" Error: option `{option}' expects 0 or more, not `{text}'\n")
         return int(text)
 
     return convert
+
+
+def isa(text: str) -> str:
+    """An ISA string: rv64, one-letter extensions, then the others with `_` before each."""
+    import re
+
+    from isa.ext import EVERY
+
+    letters, *names = text.lower().split("_")
+    found = re.fullmatch(r"rv64([a-z]+)", letters)
+    if found is None:
+        raise Mistake(f" Error: option `isa' expects rv64gch_sscofpmf and the like, not `{text}'\n")
+    known = sorted(name.lower() for name in EVERY if len(name) > 1)
+    for name in names:
+        if name not in known:
+            raise Mistake(unknown(name, known, "extension"))
+    return text.lower()
 
 
 VM = Option("", "vm", "run the program, and perf, in a virtual machine")
@@ -93,8 +117,8 @@ MACHINE = (
            "design's)", "text", "n", convert=counters),
     Option("", "quirk", "be as wrong as real software is known to be; list explains (repeatable)",
            "several", "name", (), named(QUIRKS, "quirk", "quirk")),
-    Option("", "isa", "extensions of the hart, `h,_sscofpmf`: those named with `_' before them are "
-           "off", "text", "string"),
+    Option("", "isa", "what extensions the hart has: rv64gch_sscofpmf_smcdeleg and the like "
+           "(default: all)", "text", "string", convert=isa),
     Option("", "guest-switches", "times that the guest's scheduler takes the program off the vCPU "
            "and puts it back", "text", "n", 0, switches("guest-switches")),
     Option("", "host-switches", "times that the host's scheduler takes the vCPU off the hart and "
@@ -125,12 +149,12 @@ def listing(table: dict[str, str]) -> str:
 
 
 def check(options) -> None:
-    """Options of a VM are for one. Raises Usage."""
+    """Options of a VM are for one. Raises Mistake."""
     if options["vm"]:
         return
     for option in (VPMU, *MACHINE):
         if options[option.key] != option.default:
-            raise Usage(f" Error: option `{option.long}' needs --vm\n", ())
+            raise Mistake(f" Error: option `{option.long}' needs --vm\n")
 
 
 def machine(options, vpmu: str | None = None):
@@ -169,10 +193,8 @@ SIDES = (
 )
 
 
-def sides(*several: dict) -> Sides:
-    """The last that any of the option sets says; without the host there is only the guest."""
-    host, guest = False, True
-    for options in several:
-        host = host if options["host"] is None else options["host"]
-        guest = guest if options["guest"] is None else options["guest"]
-    return Sides(bool(host), bool(guest or not host))
+def sides(before: Sides, options: dict) -> Sides:
+    """What later options make of it; without the host there is only the guest."""
+    host = before.host if options["host"] is None else bool(options["host"])
+    guest = before.guest if options["guest"] is None else bool(options["guest"])
+    return Sides(host, guest or not host)
