@@ -210,10 +210,17 @@ class Trace:
         stack.host.on_operation = lambda operation: self._note("h", "H", operation)
 
     def of(self, step) -> list[str]:
-        """What a step does."""
+        """What a step does: a line for each of the guest's operations and interrupts, behind which
+        comes what the host does for it."""
         before = len(self.words)
         step()
-        return self.words[before:]
+        lines: list[str] = []
+        for word in self.words[before:]:
+            if word[0] in "hH":
+                lines[-1] += f"{', ' if ' -> ' in lines[-1] else ' -> '}{word}"
+            else:
+                lines.append(word)
+        return lines
 
     def _note(self, call, access, operation) -> None:
         what, _, name, *function = operation
