@@ -34,7 +34,7 @@ from rvperf.stack.sbi import (
 
 CYCLE, MCYCLE = CSR_NUMBERS["cycle"], CSR_NUMBERS["mcycle"]
 MHPMEVENT = CSR_NUMBERS["mhpmevent3"] - FIRST
-MCYCLECFG = CSR_NUMBERS["mcyclecfg"]
+MCYCLECFG = CSR_NUMBERS.get("mcyclecfg", 0x321)
 MCOUNTINHIBIT, MIP = CSR_NUMBERS["mcountinhibit"], CSR_NUMBERS["mip"]
 LCOFIP = 1 << Interrupt.COUNTER_OVERFLOW
 FIXED = {1: 0, 2: 2}  # cycles and instructions, and the counters that count nothing else
@@ -132,9 +132,7 @@ class PmuService:
             raise Refused(Error.INVALID_PARAM)
         return CounterInfo(CYCLE + idx, self.widths[idx]).value
 
-    def cfg_match(
-        self, first: int, mask: int, flags: int, event_idx: int, data: int, *_
-    ) -> int:
+    def cfg_match(self, first: int, mask: int, flags: int, event_idx: int, data: int, *_) -> int:
         """Configure a counter of a set for an event, and give its number."""
         self.level.charge(costs.CFG_MATCH)
         among = counter_set(first, mask, self.total)
