@@ -42,6 +42,9 @@ class Interrupt(IntEnum):
     MACHINE_EXTERNAL = 11
     SUPERVISOR_GUEST_EXTERNAL = 12
     COUNTER_OVERFLOW = 13  # local counter overflow, LCOFI (Sscofpmf)
+    # Of the private extension Xrvpt:
+    VIRTUAL_SUPERVISOR_COUNTER_OVERFLOW = 14
+    MACHINE_COUNTER_OVERFLOW = 15
 
 
 # Which goes first when several are pending for one mode (privileged manual 3.1.9; with the
@@ -57,5 +60,7 @@ PRIORITY = (
     Interrupt.VIRTUAL_SUPERVISOR_EXTERNAL,
     Interrupt.VIRTUAL_SUPERVISOR_SOFTWARE,
     Interrupt.VIRTUAL_SUPERVISOR_TIMER,
+    Interrupt.MACHINE_COUNTER_OVERFLOW,
     Interrupt.COUNTER_OVERFLOW,
+    Interrupt.VIRTUAL_SUPERVISOR_COUNTER_OVERFLOW,
 )

@@ -8,6 +8,9 @@ one when given another. `view` makes a CSR a window on a part of another.
 
 Who may not access a CSR gets an illegal instruction exception; in VS-mode and VU-mode a virtual
 instruction exception where HS-mode may (`Csr.refusal`).
+
+An indirect register (Smcsrind) reaches what the value of its select register says: extensions give
+it windows (`Window`) on ranges of values, which also say who is refused there and how.
 """
 
 from __future__ import annotations
@@ -55,18 +58,43 @@ class View(Record):
     """A window on the bits `mask` of CSR `of`, moved down by `shift`.
 
     `writable` are the bits that can be written through it (all of `mask` unless given), and
-    `gate` names a CSR whose zeros hide bits.
+    `gate` names a CSR whose zeros hide bits, or is a function that gives such a mask.
     """
 
     of: str
     mask: int = (1 << 64) - 1
     shift: int = 0
     writable: int | None = None
-    gate: str | None = None
+    gate: str | Callable[[Read], int] | None = None
 
     def open(self, mask: int, read: Read) -> int:
         """The part of mask that the gate lets through."""
-        return mask & read(self.gate) if self.gate else mask
+        if not self.gate:
+            return mask
+        return mask & (read(self.gate) if isinstance(self.gate, str) else self.gate(read))
+
+
+class Part(Record):
+    """The CSR `of` as an indirect register has it: what it shows of a value, and what the CSR gets
+    when `new` is written there over `old`."""
+
+    of: str
+    show: Callable[[int], int] = lambda value: value
+    take: Callable[[int, int], int] = lambda old, new: new
+
+
+class Window(Record):
+    """What an indirect register reaches while its select register is in first..last.
+
+    `refusal` gives what an access raises, if anything, from the select register's value, the mode,
+    whether the select register is a guest's (vsiselect), and the CSRs. `part` says what is reached
+    by a value.
+    """
+
+    first: int
+    last: int
+    refusal: Callable[[int, int, bool, Read], Cause | None]
+    part: Callable[[int], Part]
 
 
 def unchanged(value: int) -> int:
@@ -90,7 +118,8 @@ class Csr(Record):
     `needs` names the extensions, beside the one that declares it, without which it doesn't exist.
     `off` says that the unit that it belongs to is off in a mode: then it is an illegal instruction.
     `stands_for` names the supervisor CSR whose place it takes while V=1. `open` gives the bits that
-    other CSRs let be anything but zero.
+    other CSRs let be anything but zero. `select` names the select register of an indirect one;
+    while V=1 the guest's counts, whose name has a v in front.
     """
 
     name: str
@@ -106,6 +135,8 @@ class Csr(Record):
     off: Callable[[int, Read], bool] = never
     stands_for: str | None = None
     open: Callable[[Read], int] | None = None
+    select: str | None = None
+    windows: tuple[Window, ...] = ()
 
     @property
     def mode(self) -> int:
@@ -145,7 +176,7 @@ class Csr(Record):
         valid in HS-mode, TVM and TSR of mstatus aside.
         """
         if self.permits(mode, write, read):
-            return None
+            return self._refusal_behind(mode, read) if self.select else None
         if virtual(mode) and not self.off(mode, read):
 
             def trusting(name: str) -> int:
@@ -155,24 +186,41 @@ class Csr(Record):
                 return Cause.VIRTUAL_INSTRUCTION
         return Cause.ILLEGAL_INSTRUCTION
 
+    def _refusal_behind(self, mode: int, read: Read) -> Cause | None:
+        """What an access raises by the select register's value; without a window, illegal
+        instruction, as the manual recommends. For these registers 8.6.1 does not apply."""
+        name = f"v{self.select}" if virtual(mode) else self.select
+        select = read(name)
+        window = self.window(select)
+        if window is None:
+            return Cause.ILLEGAL_INSTRUCTION
+        return window.refusal(select, mode, name.startswith("v"), read)
+
+    def window(self, select: int) -> Window | None:
+        """The window for a value of the select register: the one that was added last."""
+        for window in reversed(self.windows):
+            if window.first <= select <= window.last:
+                return window
+        return None
+
     def extended(
         self,
         fields: Mapping[str, CsrField] | None = None,
         visible: Callable[[int, Read], bool] | None = None,
+        admits: Callable[[int, Read], bool] | None = None,
         off: Callable[[int, Read], bool] | None = None,
+        open: Callable[[Read], int] | None = None,
+        window: Window | None = None,
     ) -> Csr:
-        """This CSR with further fields, and conditions on who may see it."""
-        mine, more = self.visible, visible
-        if visible is not None and mine is not always:
-
-            def more(mode: int, read: Read) -> bool:
-                return mine(mode, read) and visible(mode, read)
-
+        """This CSR with further fields, conditions on who may see it, others who may (`admits`),
+        bits to close, and a window."""
         return replace(
             self,
             fields={**self.fields, **(fields or {})},
-            visible=more or mine,
+            visible=_seen(self.visible, visible, admits),
             off=off or self.off,
+            open=_both_open(self.open, open),
+            windows=(*self.windows, window) if window else self.windows,
         )
 
     def legalize(self, old: int, new: int) -> int:
@@ -199,6 +247,27 @@ class Csr(Record):
         view = self.view
         mask = view.open(view.mask if view.writable is None else view.writable, read)
         return read(view.of) & ~mask | new << view.shift & mask
+
+
+def _seen(mine, visible, admits):
+    """Who sees a CSR: those of before whom `visible` lets, and those whom `admits` does."""
+    found = mine
+    if visible:
+        found = visible
+        if mine is not always:
+
+            def found(mode: int, read: Read) -> bool:
+                return mine(mode, read) and visible(mode, read)
+
+    if not admits:
+        return found
+    return lambda mode, read: found(mode, read) or admits(mode, read)
+
+
+def _both_open(mine, more):
+    if mine and more:
+        return lambda read: mine(read) & more(read)
+    return mine or more
 
 
 def expand(csr: Csr) -> Iterator[Csr]:

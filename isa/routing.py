@@ -41,8 +41,10 @@ VS_INTERRUPTS = (
     1 << Interrupt.VIRTUAL_SUPERVISOR_SOFTWARE
     | 1 << Interrupt.VIRTUAL_SUPERVISOR_TIMER
     | 1 << Interrupt.VIRTUAL_SUPERVISOR_EXTERNAL
+    | 1 << Interrupt.VIRTUAL_SUPERVISOR_COUNTER_OVERFLOW
 )
 LCOFI = 1 << Interrupt.COUNTER_OVERFLOW
+VSLCOFI = 1 << Interrupt.VIRTUAL_SUPERVISOR_COUNTER_OVERFLOW
 # Exceptions whose tval is an address (privileged manual 3.1.16).
 ADDRESSED = frozenset(Cause) - {
     Cause.ILLEGAL_INSTRUCTION,
@@ -84,9 +86,12 @@ def guest_view(shared: int, own: int, mideleg: int, hideleg: int, hvien: int) ->
     """vsip from mip (`shared`) and hvip (`own`), or vsie from mie and what it alone holds.
 
     Delegated interrupts show by the supervisor's numbers (8.2.12). Counter overflow is the
-    hart's where hideleg has it (Shlcofideleg), and where only hvien has it an interrupt of its own.
+    hart's where hideleg has it (Shlcofideleg), and where only hvien has it an interrupt of its own;
+    but first comes the guest's own that hideleg may have (Xrvpt).
     """
     view = (shared & hideleg & VS_INTERRUPTS) >> 1
+    if hideleg & VSLCOFI:
+        return view
     if hideleg & LCOFI:
         return view | shared & mideleg & LCOFI
     return view | own & hvien & LCOFI

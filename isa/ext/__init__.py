@@ -10,12 +10,16 @@ from isa.ext import (
     m,
     machine,
     shlcofideleg,
+    smcdeleg,
+    smcntrpmf,
+    smcsrind,
     smstateen,
     ssaia,
     sscofpmf,
     sstc,
     supervisor,
     svinval,
+    xrvpt,
     zawrs,
     zba,
     zbb,
@@ -55,6 +59,10 @@ EXTENSIONS = (
     sstc.EXTENSION,
     svinval.EXTENSION,
     smstateen.EXTENSION,
+    smcsrind.EXTENSION,
+    smcdeleg.EXTENSION,
+    smcntrpmf.EXTENSION,
+    xrvpt.EXTENSION,
     ssaia.EXTENSION,
     shlcofideleg.EXTENSION,
 )
@@ -67,6 +75,10 @@ OPTIONAL = {
     "Ssaia": (),
     "Sscofpmf": (),
     "Shlcofideleg": ("H", "Sscofpmf"),
+    "Smcntrpmf": (),
+    "Smcsrind": (),
+    "Smcdeleg": ("Smcsrind",),
+    "Xrvpt": ("H", "Sscofpmf", "Smcntrpmf", "Smcdeleg"),
 }
 EVERY = frozenset(extension.name for extension in EXTENSIONS)
 STANDARD = frozenset(EVERY - OPTIONAL.keys())

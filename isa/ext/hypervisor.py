@@ -16,7 +16,8 @@ extend = EXTENSION.extend
 TVM, VTVM, FS = 1 << 20, 1 << 20, 3 << 13  # of mstatus, of hstatus, of a status
 # Bits of mip and mie: VSSI, VSTI, VSEI, and SGEI.
 VS_SOFTWARE, VS_TIMER, VS_EXTERNAL, GUEST_EXTERNAL = 1 << 2, 1 << 6, 1 << 10, 1 << 12
-VS_INTERRUPTS = VS_SOFTWARE | VS_TIMER | VS_EXTERNAL
+VS_OVERFLOW = 1 << 14  # with Xrvpt; as VSSI, its pending bit is software's to set
+VS_INTERRUPTS = VS_SOFTWARE | VS_TIMER | VS_EXTERNAL | VS_OVERFLOW
 GUEST_FILES = 1  # GEILEN: how many guest external interrupts there are
 
 
@@ -214,7 +215,7 @@ csr(
     "hip",
     0x644,
     "Which interrupts of VS-mode, and guest external interrupts, are pending.",
-    view=View("mip", VS_INTERRUPTS | GUEST_EXTERNAL, writable=VS_SOFTWARE),
+    view=View("mip", VS_INTERRUPTS | GUEST_EXTERNAL, writable=VS_SOFTWARE | VS_OVERFLOW),
 )
 csr(
     "hvip",

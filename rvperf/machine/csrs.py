@@ -11,12 +11,12 @@ from functools import cache
 
 from isa.causes import Interrupt
 from isa.counting import CYCLE, FIRST, INSTRET, LAST, PROGRAMMABLE, overflows_seen
-from isa.csr import Csr, always, never
+from isa.csr import Csr, Part, always, never
 from isa.csrs import CSR_NUMBERS, registers
 from isa.ext import EVERY, STANDARD
 from isa.modes import REACH, VIRTUAL, Mode, virtual
 from isa.record import Record
-from isa.routing import LCOFI, VS_INTERRUPTS, guest_view
+from isa.routing import LCOFI, VS_INTERRUPTS, VSLCOFI, guest_view
 from rvperf.machine.traps import Trap
 
 TYPE_CHECKING = False  # as `typing` has it, whose import isn't free
@@ -55,6 +55,11 @@ VGEIN_AT = place_of("hstatus", "VGEIN")
 VSSIP = 1 << Interrupt.VIRTUAL_SUPERVISOR_SOFTWARE
 VSTIP = 1 << Interrupt.VIRTUAL_SUPERVISOR_TIMER
 VSEIP = 1 << Interrupt.VIRTUAL_SUPERVISOR_EXTERNAL
+OF_HVIP = VSSIP | VSLCOFI  # the bits of mip that are hvip's, and can be written in both
+# What decides which counters are a guest's (Xrvpt).
+DELEGATING = frozenset(
+    CSR_NUMBERS[name] for name in ("menvcfg", "henvcfg", "mcounteren", "hcounteren")
+)
 SGEIP = 1 << Interrupt.SUPERVISOR_GUEST_EXTERNAL
 
 
@@ -80,8 +85,13 @@ class CsrFile:
     ):
         self.hart = hart
         self.rows = registers(extensions, counters)
-        self.words = {number: csr.initial() for number, csr in self.rows.items() if not csr.view}
+        self.words = {
+            number: csr.initial()
+            for number, csr in self.rows.items()
+            if not (csr.view or csr.select)
+        }
         self.plain, self.plain_writes, self.substitutes, self._gated = _quick(extensions, counters)
+        self._delegating = DELEGATING if "Xrvpt" in extensions else frozenset()
 
     def permit(self, number: int, mode: int, write: bool) -> None:
         """Trap, unless an instruction in `mode` may access the CSR."""
@@ -119,11 +129,26 @@ class CsrFile:
             return self.words[number] & self._gated[number].open(self.named)
         if number in self.words:
             return self.words[number]
-        return self.rows[number].read(self.named)
+        row = self.rows[number]
+        if row.select:
+            part = self._part(row)
+            return part.show(self.value(CSR_NUMBERS[part.of])) if part else 0
+        return row.read(self.named)
+
+    def _part(self, row: Csr) -> Part | None:
+        """What an indirect register reaches."""
+        select = self.named(row.select)
+        window = row.window(select)
+        return window and window.part(select)
 
     def write(self, number: int, new: int) -> None:
         """Give the CSR what is legal of a value, through a view its part of the CSR behind."""
         csr = self.rows[number]
+        if csr.select:
+            if part := self._part(csr):
+                number = CSR_NUMBERS[part.of]
+                self.write(number, part.take(self.value(number), new & MASK))
+            return
         if csr.view:
             number, new = CSR_NUMBERS[csr.view.of], csr.write(new & MASK, self.named)
             csr = self.rows[number]
@@ -135,6 +160,8 @@ class CsrFile:
             self.words[number] = value & open_bits | self.words[number] & ~open_bits
         else:
             self.words[number] = value
+        if number in self._delegating:
+            self.hart.pmu.delegate()
 
 
 # Where the others live.
@@ -201,7 +228,7 @@ def _put_mip(file: CsrFile, value: int) -> None:
     if file.words[MENVCFG] & STCE:
         value = value & ~STIP | file.words[MIP] & STIP
     if file.hart.hypervisor:  # hip.VSSIP, and so mip.VSSIP, is hvip.VSSIP
-        file.words[HVIP] = file.words[HVIP] & ~VSSIP | value & VSSIP
+        file.words[HVIP] = file.words[HVIP] & ~OF_HVIP | value & OF_HVIP
         value &= ~(VS_INTERRUPTS | SGEIP)
     file.words[MIP] = value
 
@@ -239,7 +266,9 @@ def _put_guest_view(shared: int, own: int, writable: int) -> Callable[[CsrFile, 
         words = file.words
         hideleg = words[HIDELEG]
         mask, new = hideleg & writable, value << 1
-        if hideleg & LCOFI:
+        if hideleg & VSLCOFI:
+            pass
+        elif hideleg & LCOFI:
             overflow = LCOFI & words[MIDELEG]
             mask, new = mask | overflow, new & ~overflow | value & overflow
         elif words.get(HVIEN, 0) & LCOFI:
@@ -259,21 +288,20 @@ def _counter(number: int) -> Elsewhere:
     return Elsewhere(lambda file: file.hart.pmu.value(number), put)
 
 
-def _counts(csr: int, *numbers: int) -> Elsewhere:
-    """A CSR that decides what these counters count; they keep their values when it changes."""
+def _counts(csr: int, number: int) -> Elsewhere:
+    """A CSR that decides what a counter counts."""
 
     def put(file: CsrFile, value: int) -> None:
-        with file.hart.pmu.changing(*numbers):
-            file.words[csr] = value
+        file.words[csr] = value
+        file.hart.pmu.reconsider(number)
 
     return Elsewhere(lambda file: file.words[csr], put)
 
 
 def _put_inhibit(file: CsrFile, value: int) -> None:
-    """Counters that stop or start keep their values."""
     changed = file.words[INHIBIT] ^ value
-    with file.hart.pmu.changing(*(n for n in range(LAST + 1) if changed >> n & 1)):
-        file.words[INHIBIT] = value
+    file.words[INHIBIT] = value
+    file.hart.pmu.reconsider(*(n for n in range(LAST + 1) if changed >> n & 1))
 
 
 ELSEWHERE = {
@@ -284,11 +312,13 @@ ELSEWHERE = {
     MIP: Elsewhere(_get_mip, _put_mip),
     **{COUNTER + n: _counter(n) for n in (CYCLE, INSTRET, *range(FIRST, LAST + 1))},
     **{EVENT + n: _counts(EVENT + n, n) for n in range(FIRST, LAST + 1)},
+    CSR_NUMBERS["mcyclecfg"]: _counts(CSR_NUMBERS["mcyclecfg"], CYCLE),
+    CSR_NUMBERS["minstretcfg"]: _counts(CSR_NUMBERS["minstretcfg"], INSTRET),
     INHIBIT: Elsewhere(lambda file: file.words[INHIBIT], _put_inhibit),
     SCOUNTOVF: Elsewhere(lambda file: file.hart.pmu.overflow_bits, _put_nothing),
     VSSTATUS: Elsewhere(lambda file: file.words[VSSTATUS], _put_vsstatus),
     VSIE: Elsewhere(_guest_view(MIE, VSIE), _put_guest_view(MIE, VSIE, VS_INTERRUPTS)),
-    VSIP: Elsewhere(_guest_view(MIP, HVIP), _put_guest_view(MIP, HVIP, VSSIP)),
+    VSIP: Elsewhere(_guest_view(MIP, HVIP), _put_guest_view(MIP, HVIP, OF_HVIP)),
     CSR_NUMBERS["vsatp"]: Elsewhere(lambda file: file.hart.vsatp, _put_vsatp),
     CSR_NUMBERS["hgatp"]: Elsewhere(lambda file: file.hart.hgatp, _put_hgatp),
 }
@@ -310,7 +340,7 @@ def _quick(extensions: frozenset[str], counters: int):
             REACH[mode] >= csr.mode
             and csr.visible is always
             and csr.off is never
-            and not (csr.view or csr.open or number in ELSEWHERE)
+            and not (csr.view or csr.select or csr.open or number in ELSEWHERE)
             and not (virtual(mode) and number in substitutes)
         )
 
@@ -322,7 +352,9 @@ def _quick(extensions: frozenset[str], counters: int):
         mode: {
             number: rows[number].write_mask
             for number in numbers
-            if rows[number].takes_anything and not rows[number].read_only
+            if rows[number].takes_anything
+            and not rows[number].read_only
+            and not ("Xrvpt" in extensions and number in DELEGATING)
         }
         for mode, numbers in plain.items()
     }

@@ -3,7 +3,7 @@
 A counter is not stepped. What happens is in the hart's ledger, by mode and source, and in what
 native code has not handed over yet; a counter that runs holds what to add to its part of that, and
 one that stands still its value. So counting costs nothing, and whatever changes what is counted
-(`changing`) takes the values of the counters concerned over to the new way.
+(`reconsider`) takes the values of the counters concerned over to the new way.
 
 Overflows are exact: `due` says how far each source may go in the mode in hand until some counter
 wraps, and the hart has engines stop there.
@@ -11,9 +11,9 @@ wraps, and the hart has engines stop there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
+from isa.causes import Interrupt
 from isa.counting import (
     CYCLE,
     FIRST,
@@ -23,15 +23,18 @@ from isa.counting import (
     counting_modes,
 )
 from isa.csrs import CSR_NUMBERS
+from isa.ext.smcdeleg import CDE
+from isa.ext.xrvpt import FORCED, guest_counters
 from isa.record import Record
-from isa.routing import LCOFI
+from isa.routing import LCOFI, VSLCOFI
 from rvperf.machine.state import NO_STOP
 
 TYPE_CHECKING = False  # as `typing` has it, whose import isn't free
 if TYPE_CHECKING:
     from rvperf.machine.hart import Hart
 
-MASK = (1 << 64) - 1
+MASK = ALL = (1 << 64) - 1
+MLCOFI = 1 << Interrupt.MACHINE_COUNTER_OVERFLOW
 SOURCES = ("instructions", "cycles", "branches", "branch-misses", "loads", "stores")
 """What a hart counts, by mode."""
 EVENTS = {
@@ -50,7 +53,9 @@ CYCLE_BUDGET = "cycle-budget"
 COMPILED_FOR = {5: "branches", 0x10000: "loads", 0x10002: "stores"}
 
 COUNTER, EVENT = CSR_NUMBERS["mcycle"], CSR_NUMBERS["mhpmevent3"] - FIRST
-INHIBIT, MIP = CSR_NUMBERS["mcountinhibit"], CSR_NUMBERS["mip"]
+INHIBIT, MIP, HVIP = (CSR_NUMBERS[name] for name in ("mcountinhibit", "mip", "hvip"))
+CONFIGS = {CYCLE: CSR_NUMBERS["mcyclecfg"], INSTRET: CSR_NUMBERS["minstretcfg"]}
+MENVCFG, MCOUNTEREN = CSR_NUMBERS["menvcfg"], CSR_NUMBERS["mcounteren"]
 SELECTOR = (1 << 56) - 1  # of mhpmevent
 # A counter that is further than this from overflowing will not get there.
 FAR = 1 << 60
@@ -82,6 +87,9 @@ class Pmu:
         self.numbers = (CYCLE, INSTRET, *range(FIRST, FIRST + counters))
         self.selectors = frozenset(EVENTS if selectors is None else selectors)
         self.overflows = "Sscofpmf" in hart.extensions
+        self._private = "Xrvpt" in hart.extensions
+        self.guest = 0
+        """The counters that are VS-mode's (Xrvpt), by their bits."""
         self.counting: dict[int, Counting] = {}
         """What the counters count that don't stand still."""
         self.live: list[tuple[int, Counting]] = []
@@ -147,26 +155,34 @@ class Pmu:
             return
         if number < FIRST:
             source = "cycles" if number == CYCLE else "instructions"
-            config = 0
+            config = words.get(CONFIGS[number], 0)
         else:
             config = words[EVENT + number]
             source = EVENTS.get(config & SELECTOR)
             if source is None or config & SELECTOR not in self.selectors:
                 return
+        if self.guest >> number & 1:
+            config |= FORCED
         modes = counting_modes(config, self.hart.counts)
         everywhere = len(modes) == len(self.hart.counts)
         if modes:
             self.counting[number] = Counting(SOURCES.index(source), source, modes, everywhere)
 
-    @contextmanager
-    def changing(self, *numbers: int) -> Iterator[None]:
-        """Around a change of CSRs that decide what these counters count: they keep their values."""
-        kept = {number: self.value(number) for number in numbers if number in self.numbers}
-        yield
-        for number, value in kept.items():
-            self._decide(number)
-            self._put(number, value)
+    def reconsider(self, *numbers: int) -> None:
+        """CSRs that decide what these counters count have changed: they keep their values."""
+        for number in numbers:
+            if number in self.numbers:
+                value = self.value(number)
+                self._decide(number)
+                self._put(number, value)
         self._look_out()
+
+    def delegate(self) -> None:
+        """What decides about the guest's counters has changed (Xrvpt)."""
+        changed, self.guest = self.guest, guest_counters(self.hart.csrs.named)
+        changed ^= self.guest
+        if changed:
+            self.reconsider(*(number for number in self.numbers if changed >> number & 1))
 
     # Overflow.
 
@@ -219,9 +235,19 @@ class Pmu:
         words = self._words
         for number in numbers:
             words[EVENT + number] |= OF
-        words[MIP] |= LCOFI
+            if self.guest >> number & 1:
+                words[HVIP] |= VSLCOFI
+            elif self._private and not self._delegated >> number & 1:
+                words[MIP] |= MLCOFI
+            else:
+                words[MIP] |= LCOFI
         self._look_out()
         self.hart.overflowed = True
+
+    @property
+    def _delegated(self) -> int:
+        """The counters whose overflow is not M-mode's alone (Xrvpt)."""
+        return self._words[MCOUNTEREN] if self._words[MENVCFG] & CDE else ALL
 
     @property
     def overflow_bits(self) -> int:

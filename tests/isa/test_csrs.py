@@ -25,11 +25,29 @@ def permits(name: str, mode: int, write: bool = False, **others: int) -> bool:
     return CSRS[CSR_NUMBERS[name]].permits(mode, write, lambda other: others.get(other, 0))
 
 
+# What binutils 2.40 does not know, as the manual lists it; the last is our own (docs/passthrough.md).
+NEWER = {
+    "scountinhibit": 0x120,
+    "mcyclecfg": 0x321,
+    "minstretcfg": 0x322,
+    "vscountinhibit": 0x6C0,
+} | {
+    f"{prefix}ireg{n}": first + offset
+    for prefix, first in (("m", 0x350), ("s", 0x150), ("vs", 0x250))
+    for n, offset in ((2, 2), (3, 3), (4, 5), (5, 6), (6, 7))
+}
+
+
+def test_addresses_of_newer_csrs_are_the_manuals():
+    assert {name: CSR_NUMBERS[name] for name in NEWER} == NEWER
+
+
 def test_addresses_are_what_binutils_has_for_the_names(binutils):
-    names = list(CSR_NUMBERS)
+    names = [name for name in CSR_NUMBERS if name not in NEWER]
     code = binutils.assemble("".join(f"csrr a0, {name}\n" for name in names))
     words = [int.from_bytes(code[at : at + 4], "little") for at in range(0, len(code), 4)]
-    assert {name: word >> 20 for name, word in zip(names, words, strict=True)} == CSR_NUMBERS
+    found = {name: word >> 20 for name, word in zip(names, words, strict=True)}
+    assert found | NEWER == CSR_NUMBERS
 
 
 def test_no_address_or_name_is_declared_twice():
@@ -47,7 +65,8 @@ def test_fields_do_not_overlap_and_views_are_of_what_exists():
         assert csr.doc
         if csr.view:
             assert csr.view.of in CSR_NUMBERS and not csr.fields
-            assert csr.view.gate is None or csr.view.gate in CSR_NUMBERS
+            gate = csr.view.gate
+            assert gate is None or callable(gate) or gate in CSR_NUMBERS
 
 
 def test_a_range_declares_one_for_each_number():

@@ -237,9 +237,10 @@ def test_operands_are_what_binutils_says(binutils):
         name = name_of(ours)
         if name in ZICOND or name in FENCES or name in EXACT or name == "c.nop":
             continue
-        if name.startswith("csr") and normal(ours).split(",")[1].isdigit():
-            continue  # a CSR that this hart has not
         ours, theirs = normal(ours), normal(text)
+        if name.startswith("csr"):
+            if any(one.split(",")[1].isdigit() for one in (ours, theirs)):
+                continue  # a CSR that this hart, or binutils, has not
         if ours != theirs:
             wrong.append(f"{word:#010x}: {ours}, not {theirs}")
     assert not wrong, "\n".join(wrong[:50])
