@@ -34,7 +34,7 @@ from rvperf.stack.sbi import (
 
 CYCLE, MCYCLE = CSR_NUMBERS["cycle"], CSR_NUMBERS["mcycle"]
 MHPMEVENT = CSR_NUMBERS["mhpmevent3"] - FIRST
-MCYCLECFG = CSR_NUMBERS.get("mcyclecfg", 0x321)
+MCYCLECFG = CSR_NUMBERS["mcyclecfg"]
 MCOUNTINHIBIT, MIP = CSR_NUMBERS["mcountinhibit"], CSR_NUMBERS["mip"]
 LCOFIP = 1 << Interrupt.COUNTER_OVERFLOW
 FIXED = {1: 0, 2: 2}  # cycles and instructions, and the counters that count nothing else

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 
-from isa.counting import INHIBITS, OF
+from isa.counting import FIRST, INHIBITS, OF
 from isa.csrs import CSR_NUMBERS
 from rvperf.machine.pmu import EVENTS
 from rvperf.stack.level import MASK, Level
@@ -43,6 +43,7 @@ class DelegationDriver(SbiDriver):
         self.lowest_first = lowest_first
         self.limit = limit
         self.firmware = firmware
+        self.filters_fixed = "Smcntrpmf" in level.hart.extensions
 
     # csr_ind.h: indirect access.
 
@@ -114,7 +115,7 @@ class DelegationDriver(SbiDriver):
         fixed = free & FIXED & event.counters
         if fixed and not event.sampling:  # only if it is asked for
             idx = next(bits(fixed))
-            if "Smcntrpmf" in self.level.hart.extensions:
+            if self.filters_fixed:
                 self._configure(idx, event)
             return idx
         free &= PROGRAMMABLE & self.limit
@@ -150,7 +151,7 @@ class DelegationDriver(SbiDriver):
     def _release(self, event: HwEvent) -> None:
         if event.firmware:
             super()._release(event)
-        else:
+        elif event.idx >= FIRST or self.filters_fixed:
             self._ind_write(event.idx, SIREG2, OF)
 
     def _stop_used(self) -> None:
