@@ -26,15 +26,19 @@ CALL_FROM = {S: Cause.ENVIRONMENT_CALL_FROM_S, VS: Cause.ENVIRONMENT_CALL_FROM_V
 CSR_CYCLES, CALL_CYCLES = cycles_of("csr"), cycles_of("system")
 
 
+ACCESSES = ("read", "write", "swap", "set", "clear")
+
+
 class Tally(Counter):
-    """What models have done, by (what, mode, ...): ("read"|"write"|"set"|"clear", mode, CSR's
-    name) for a CSR instruction, ("trapped", mode, CSR's name) for one that was refused, and
-    ("call", mode, extension, function) for an SBI call."""
+    """What models have done, by (what, mode, ...).
+
+    (one of `ACCESSES`, mode, CSR's name) for a CSR instruction, ("trapped", mode, CSR's name) for
+    one that was refused, and ("call", mode, extension, function) for an SBI call.
+    """
 
     def accesses(self, mode: Mode) -> int:
         """How many CSR instructions there were in a mode."""
-        kinds = ("read", "write", "set", "clear")
-        return sum(n for key, n in self.items() if key[0] in kinds and key[1] == mode)
+        return sum(n for key, n in self.items() if key[0] in ACCESSES and key[1] == mode)
 
 
 class Level:
@@ -49,6 +53,8 @@ class Level:
         self.mode = mode
         self.above = above
         self.tally = Tally() if tally is None else tally
+        self.origin = ""
+        """What it does this for, while somebody wants to know (`Hypervisor.ORIGINS`)."""
         self.on_operation: Callable[[tuple], None] | None = None
         """Told each operation as `Tally` counts it, before it is done."""
 
@@ -73,6 +79,18 @@ class Level:
             self._refused(trap, csr, f"csrw {csr:#x}, a0", value)
             return
         self.hart.charge(1, CSR_CYCLES)
+
+    def swap(self, csr: int, value: int) -> int:
+        """csrrw: the value from before."""
+        self._does("swap", csr)
+        hart = self.hart
+        try:
+            before = hart.read_csr(csr)
+            hart.write_csr(csr, value)
+        except Trap as trap:
+            return self._refused(trap, csr, f"csrrw a0, {csr:#x}, a0", value)
+        hart.charge(1, CSR_CYCLES)
+        return before
 
     def set(self, csr: int, bits: int) -> None:
         """csrs."""
