@@ -12,7 +12,7 @@ from isa.csrs import CSR_NUMBERS
 from rvperf.stack.level import CSR_CYCLES
 from rvperf.stack.pmu_drivers.delegation import DelegationDriver
 from rvperf.stack.pmu_drivers.event import HwEvent
-from rvperf.stack.sbi import FirmwareEvent
+from rvperf.stack.sbi import Extension, FirmwareEvent
 from tests.stack.supervisors import Supervisor
 
 CYCLES, INSTRUCTIONS = 1, 2
@@ -54,13 +54,13 @@ def test_boot():
     kernel = Supervisor(DELEGATION, counters=2)
     driver = DelegationDriver(kernel)
     assert kernel.since(driver.probe) == [
+        "GET_SPEC_VERSION",
+        "PROBE_EXTENSION",
         "read scountinhibit",
         "write scountinhibit",
         "read scountinhibit",
         "write scountinhibit",
         *WARL * 2,
-        "GET_SPEC_VERSION",
-        "PROBE_EXTENSION",
         "NUM_COUNTERS",
         *["COUNTER_GET_INFO"] * 21,
         "write scounteren",
@@ -74,11 +74,14 @@ def test_boot():
     assert kernel.hart.csr_value(CSR_NUMBERS["mcountinhibit"]) & 0xFFFFFFFD == 0b11101
 
 
-def test_without_firmware_counters_nothing_is_asked_of_firmware():
+def test_without_sbis_pmu_there_are_the_harts_counters():
     kernel = Supervisor(DELEGATION, counters=2)
-    driver = DelegationDriver(kernel, firmware=False)
-    assert not any("_" in word for word in kernel.since(driver.probe))
+    del kernel.firmware.services[Extension.PMU]
+    driver = DelegationDriver(kernel)
+    calls = [word for word in kernel.since(driver.probe) if " " not in word]
+    assert calls == ["GET_SPEC_VERSION", "PROBE_EXTENSION"]
     assert driver.counters == 0b11101
+    assert driver.supports(HwEvent(FirmwareEvent.IPI_SENT.event_idx)) == errno.ENOENT
 
 
 @pytest.mark.parametrize(

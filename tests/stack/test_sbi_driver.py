@@ -10,7 +10,7 @@ import pytest
 from isa.csrs import CSR_NUMBERS
 from rvperf.stack.pmu_drivers.event import HwEvent
 from rvperf.stack.pmu_drivers.sbi import SbiDriver
-from rvperf.stack.sbi import FirmwareEvent, Snapshot
+from rvperf.stack.sbi import Extension, FirmwareEvent, Snapshot
 from tests.stack.supervisors import HARDWARE, PAGE, Supervisor
 
 CYCLES, INSTRUCTIONS, BRANCHES = 1, 2, 5
@@ -61,6 +61,15 @@ def test_boot():
     assert driver.counters == 0b11101 | 0xFFFF << 5
     assert (driver.width, driver.hardware) == (64, 4)
     assert driver.snapshot is None
+
+
+def test_without_sbis_pmu_there_is_nothing():
+    kernel = Supervisor()
+    del kernel.firmware.services[Extension.PMU]
+    driver = SbiDriver(kernel)
+    assert kernel.since(driver.probe) == ["GET_SPEC_VERSION", "PROBE_EXTENSION"]
+    assert driver.counters == 0
+    assert driver.supports(HwEvent(INSTRUCTIONS)) == errno.ENOENT
 
 
 @pytest.mark.parametrize(
