@@ -149,6 +149,13 @@ class EventsCore:
             self._read_group(one)
         return [self._total(event, lambda event: None) for event in leader.group]
 
+    def update_group(self, event: PerfEvent) -> None:
+        """Bring the counts of an event's group up to date while it is sampled itself
+        (perf_output_read_group)."""
+        for other in event.group:
+            if other is not event and other.status == Status.ACTIVE:
+                self.driver.read(other)
+
     @staticmethod
     def _total(event: PerfEvent, read: Callable[[PerfEvent], None]) -> Reading:
         count, enabled, running = event.gone.count, event.gone.enabled, event.gone.running
