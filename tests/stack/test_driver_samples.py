@@ -24,7 +24,7 @@ DRIVERS = {
     "snapshot": lambda level: SbiDriver(level, Snapshot(level.hart.ram, PAGE)),
     "delegation": DelegationDriver,
 }
-# 2 + 4 * 5000 + 1 instructions, 5000 of them branches and as many loads
+# 2 + 4 * 5000 + 1 instructions (calls count), 5000 of them branches and as many loads.
 LOOP = program(
     """
     li t0, 5000
@@ -48,9 +48,9 @@ def engine(request):
 @pytest.mark.parametrize(
     "selector, period, total, places",
     [
-        # Two instructions lead to the loop at 8, which has four: after n, it is 8 + 4 ((n - 2) % 4).
-        (INSTRUCTIONS, 4000, 20002, [0x10] * 5),
-        (INSTRUCTIONS, 3333, 20002, [0x14, 0x08, 0x0C, 0x10, 0x14, 0x08]),
+        # After n it is at 8 + 4 ((n - 2) % 4): two instructions, and then four again and again.
+        (INSTRUCTIONS, 4000, 20003, [0x10] * 5),
+        (INSTRUCTIONS, 3333, 20003, [0x14, 0x08, 0x0C, 0x10, 0x14, 0x08]),
         (BRANCHES, 1000, 5000, [0x08] * 4 + [0x18]),
         (LOADS, 2500, 5000, [0x0C] * 2),
     ],
