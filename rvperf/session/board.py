@@ -75,6 +75,8 @@ class HartWithHost:
         if until < NEVER:
             # Rather too short: the rest is a further step, but what is too long makes it late.
             step = min(step, max((until - start) * 14 // self.pace, LATE))
+        if self.board.while_running:
+            self.board.while_running()
         before = hart.instructions
         try:
             self.engine.run(step)
@@ -116,6 +118,8 @@ class Board:
         self.ram = Ram(HOST_MEMORY + vms * VM_MEMORY)
         self.harts = [HartWithHost(self, number) for number in range(harts)]
         self.regions = []
+        self.while_running: Callable[[], None] | None = None
+        """Called now and then while guests run, if set."""
 
     def vm(self, number: int, vpmu: Vpmu) -> Vm:
         """A virtual machine, by number from 0."""

@@ -40,7 +40,7 @@ class Samples:
 class Machine:
     """`program` with `events` (as -e has them) sampled every `period` or just counted."""
 
-    def __init__(self, program, events, period=0, freq=0, driver="sbi", tool=None, wakeups=(),
+    def __init__(self, program, events, period=0, freq=0, driver="sbi", tool=None, switches=0,
                  counters=29, size=64 << 20):  # fmt: skip
         self.hart = hart = Hart(Ram(size), EXTRA, EXTENSIONS[driver], counters)
         self.firmware = Firmware(hart, snapshot=driver == "snapshot")
@@ -64,7 +64,7 @@ class Machine:
         )
         self.perf.on_booted = kernel.tally.clear
         if tool:
-            PerfTool(self.perf, tool, wakeups)
+            PerfTool(self.perf, tool, switches)
         self.engine = Native(hart, None)
 
     @property

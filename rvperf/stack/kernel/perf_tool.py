@@ -7,7 +7,7 @@ slice; perf waits from there on until the program has ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from isa.causes import Cause
 from isa.csrs import CSR_NUMBERS
@@ -22,6 +22,7 @@ from .tasks import PARENT_PID, SLEEPING, Descriptors, Process, Task, Wait
 
 SEPC = CSR_NUMBERS["sepc"]
 CYCLES = next(selector for selector, source in EVENTS.items() if source == "cycles")
+SWITCH_NS = 100_000  # between the times at which another task takes the CPU
 ENTRY = 0x10000  # where perf's own code is: no sample is taken of it
 
 
@@ -44,14 +45,21 @@ COMMANDS = {
 class PerfTool:
     """`perf record` or `perf stat` in the kernel of `perf`, a DrivenPerf.
 
-    `wakeups` are times in ns since boot at which another task of the system runs shortly, which
-    takes the program off the CPU.
+    `switches` is how often another task of the system runs shortly, every `SWITCH_NS` from then on,
+    which takes the program off the CPU. `on_start` is called when the program is about to begin.
     """
 
-    def __init__(self, perf, command: str = "record", wakeups: tuple[int, ...] = ()):
+    def __init__(
+        self,
+        perf,
+        command: str = "record",
+        switches: int = 0,
+        on_start: Callable[[], None] = lambda: None,
+    ):
         self.perf, self.kernel = perf, perf.kernel
         self.probes = COMMANDS[command]
-        self.wakeups = wakeups
+        self.switches = switches
+        self.on_start = on_start
         perf.tool = self
 
     def begin(self) -> None:
@@ -64,7 +72,8 @@ class PerfTool:
             self._probe()
         self.perf.open_events(kernel.first)
         kernel.ready.append(task)
-        if self.wakeups:
+        self.on_start()
+        if self.switches:
             worker = self._task("kworker/0:1", self._work())
             worker.wait = next(worker.sleep)
             worker.state = SLEEPING
@@ -99,8 +108,9 @@ class PerfTool:
 
     def _work(self) -> Iterator[Wait]:
         """What another task does each time that it runs."""
-        for time in self.wakeups:
-            yield Wait(deadline=time)
+        began = self.kernel.hart.cycles
+        for time in range(self.switches):
+            yield Wait(deadline=began + (time + 1) * SWITCH_NS)
             self.kernel.charge(costs.WORKER)
         yield Wait(lambda: self.kernel.finished)
 
