@@ -144,8 +144,13 @@ class KvmPmu(Vpmu):
         return number
 
     def _free(self, event_idx: int, firmware: bool, numbers: list[int]) -> int:
-        """The counter for an event (pmu_get_pmc_index)."""
+        """The counter for an event (pmu_get_pmc_index). Refused if there is none left.
+
+        KVM gives the fixed one even while it is in use, and so breaks what it counts; this doesn't.
+        """
         if not firmware and event_idx in FIXED:
+            if self.pmcs[FIXED[event_idx]].event_idx is not None:
+                raise Refused(Error.NOT_SUPPORTED)
             return FIXED[event_idx]
         for number in numbers:
             pmc = self.pmcs.get(number)
