@@ -11,7 +11,7 @@ from rvperf.stack.firmware import Firmware
 from rvperf.stack.kernel import Kernel
 from rvperf.stack.kernel.driven_perf import DrivenPerf
 from rvperf.stack.kernel.perf_tool import PerfTool
-from rvperf.stack.kernel.samples import Sampling
+from rvperf.stack.kernel.samples import Details, Sampling
 from rvperf.stack.pmu_drivers.delegation import DelegationDriver
 from rvperf.stack.pmu_drivers.sbi import SbiDriver
 from rvperf.stack.sbi import Snapshot
@@ -40,9 +40,11 @@ class Samples:
 class Machine:
     """`program` with `events` (as -e has them) sampled every `period` or just counted."""
 
-    def __init__(self, program, events, period=0, freq=0, driver="sbi", tool=None, switches=0,
-                 counters=29, size=64 << 20):  # fmt: skip
-        self.hart = hart = Hart(Ram(size), EXTRA, EXTENSIONS[driver], counters)
+    def __init__(self, program, events, period=0, freq=0, driver="sbi", tool=None, wakeups=(),
+                 counters=29, extensions=None):  # fmt: skip
+        extensions = EXTENSIONS[driver] if extensions is None else extensions
+        events = parse_events(events, sampling=True)
+        self.hart = hart = Hart(Ram(64 << 20), EXTRA, extensions, counters)
         self.firmware = Firmware(hart, snapshot=driver == "snapshot")
         self.kernel = kernel = Kernel(
             hart, [str(program)], {}, cwd=str(program.parent), above=self.firmware.trap
@@ -56,15 +58,23 @@ class Machine:
         self.perf = kernel.perf = DrivenPerf(
             kernel,
             tuple(
-                Sampling(event, event.source, "hardware", 0 if freq else period, freq)
-                for event in events
+                Sampling(
+                    event,
+                    event.source,
+                    "hardware",
+                    0 if freq or event.sample_read and n else period,
+                    freq,
+                    leader=0 if event.sample_read else None,
+                )
+                for n, event in enumerate(events)
             ),
             self.driver,
+            Details(inherit=not any(event.sample_read for event in events)),
             sink=self.sink,
         )
         self.perf.on_booted = kernel.tally.clear
         if tool:
-            PerfTool(self.perf, tool, switches)
+            PerfTool(self.perf, tool, wakeups)
         self.engine = Native(hart, None)
 
     @property
@@ -98,8 +108,3 @@ class Machine:
             if hart.mode == S:
                 kernel.trap()
         return self
-
-
-def selected(text):
-    """The events of an -e."""
-    return parse_events(text, sampling=True)

@@ -363,7 +363,8 @@ class Kernel(Level):
             self.page_fault(task, cause, value)
         elif cause == TIMER:
             self.charge(costs.INTERRUPT)
-            if self.perf:
+            if self.driven:
+                self.armed = None  # it has to be set anew
                 self.perf.timer()
             self.resched = True
         elif cause == OVERFLOW:
@@ -591,7 +592,10 @@ class Kernel(Level):
                 continue
             if self.satisfied(task) or signals.deliverable(task):
                 task.state = RUNNABLE
-                if task is not self.current:
+                if task.urgent:
+                    self.ready.appendleft(task)
+                    self.slice_end = self.hart.cycles
+                elif task is not self.current:
                     self.ready.append(task)
             else:
                 still.append(task)
@@ -734,6 +738,8 @@ class Kernel(Level):
 
     def arm(self):
         """Sets the timer interrupt for the next thing that is due."""
+        if self.driven and self.armed is not None and self.tick_at(self.hart.cycles) > self.armed:
+            return  # it is pending, and comes as soon as interrupts are let in
         self.timers_changed = False
         due = self.next_deadline()
         if self.ready:

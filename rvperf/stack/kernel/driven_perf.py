@@ -163,7 +163,7 @@ class DrivenPerf(PerfEvents):
     # Working with interrupts off, and on.
 
     @contextmanager
-    def _operating(self) -> Iterator[None]:
+    def operating(self) -> Iterator[None]:
         """Around what is done to the PMU: interrupts are off, and it is system time."""
         kernel = self.kernel
         masked, kernel.masked = kernel.masked, True
@@ -251,6 +251,7 @@ class DrivenPerf(PerfEvents):
         return min(due, delayed)
 
     def timer(self) -> None:
+        """The timer interrupt has come."""
         if not self.enabled and 0 < self.details.enable_at <= self.hart.cycles:
             self._enable()
         with self.operating():

@@ -159,9 +159,6 @@ class PerfEvents(Sampler):
     def boot(self) -> None:
         """The kernel boots."""
 
-    def timer(self) -> None:
-        """The timer interrupt has come."""
-
     # Counts.
 
     def value(self, one: Open) -> int:

@@ -1,8 +1,8 @@
 """perf itself as a process beside the program: what it does that touches the PMU.
 
 Before the program perf tries out what the kernel has, opens the events and lets the program go by
-writing to a pipe. It is runnable then, so that the program is taken off the CPU once, within a time
-slice; perf waits from there on until the program has ended.
+writing to a pipe. It is runnable then, so that the program is soon taken off the CPU once; perf
+waits from there on until the program has ended.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from .tasks import PARENT_PID, SLEEPING, Descriptors, Process, Task, Wait
 
 SEPC = CSR_NUMBERS["sepc"]
 CYCLES = next(selector for selector, source in EVENTS.items() if source == "cycles")
-SWITCH_NS = 100_000  # between the times at which another task takes the CPU
 ENTRY = 0x10000  # where perf's own code is: no sample is taken of it
 
 
@@ -35,6 +34,9 @@ class Program(Record):
 
 START_UP = Program(400_000, 700_000)  # options, events' names, maps of the system
 POLLED = Program(20_000, 35_000)  # from the write to the pipe to waiting for the program
+TURN_NS = 500_000
+"""How long the program that was let go runs before it is perf's turn again: perf has been taken off
+the CPU in the middle of its slice. Modelled, of the order that real stacks show."""
 COMMANDS = {
     # How often a command tries an event out at its start: perf_probe_api() of perf record.
     "record": 2,
@@ -45,21 +47,22 @@ COMMANDS = {
 class PerfTool:
     """`perf record` or `perf stat` in the kernel of `perf`, a DrivenPerf.
 
-    `switches` is how often another task of the system runs shortly, every `SWITCH_NS` from then on,
-    which takes the program off the CPU. `on_start` is called when the program is about to begin.
+    `wakeups` are times, in ns since the program was let go, at which another task of the system
+    runs shortly, which takes the program off the CPU. `on_start` is called as it is let go.
     """
 
     def __init__(
         self,
         perf,
         command: str = "record",
-        switches: int = 0,
+        wakeups: tuple[int, ...] = (),
         on_start: Callable[[], None] = lambda: None,
     ):
         self.perf, self.kernel = perf, perf.kernel
         self.probes = COMMANDS[command]
-        self.switches = switches
+        self.wakeups = wakeups
         self.on_start = on_start
+        self.let_go = 0
         perf.tool = self
 
     def begin(self) -> None:
@@ -72,11 +75,13 @@ class PerfTool:
             self._probe()
         self.perf.open_events(kernel.first)
         kernel.ready.append(task)
+        self.let_go = kernel.hart.cycles
         self.on_start()
-        if self.switches:
+        kernel.slice_end = self.let_go + TURN_NS
+        if self.wakeups:
             worker = self._task("kworker/0:1", self._work())
             worker.wait = next(worker.sleep)
-            worker.state = SLEEPING
+            worker.state, worker.urgent = SLEEPING, True
             kernel.sleepers.append(worker)
 
     def _task(self, name: str, steps: Iterator[Wait]) -> Task:
@@ -108,9 +113,8 @@ class PerfTool:
 
     def _work(self) -> Iterator[Wait]:
         """What another task does each time that it runs."""
-        began = self.kernel.hart.cycles
-        for time in range(self.switches):
-            yield Wait(deadline=began + (time + 1) * SWITCH_NS)
+        for time in self.wakeups:
+            yield Wait(deadline=self.let_go + time)
             self.kernel.charge(costs.WORKER)
         yield Wait(lambda: self.kernel.finished)
 
