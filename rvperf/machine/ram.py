@@ -6,6 +6,7 @@ import ctypes
 import mmap
 from collections.abc import Callable
 
+from isa.record import Record
 from rvperf.machine.state import Block
 
 PAGE = 4096
@@ -70,3 +71,55 @@ class Ram:
         for page in range(at >> 12, (at + size + 4095) >> 12):
             if self._code[page]:
                 self.on_code_write(page)
+
+
+class Part(Record):
+    """Some bytes of a `Block`, by the same name."""
+
+    view: memoryview
+
+
+class Window:
+    """The physical memory of a guest: `size` bytes of `ram` from `at`, that it sees at `base`.
+
+    As `Ram` for the guest's kernel. `at` and `base` must be whole pages.
+    """
+
+    def __init__(self, ram: Ram, at: int, size: int, base: int = 0x8000_0000):
+        if not ram.contains(at, size):
+            raise ValueError(f"[{at:#x}, {at + size:#x}) is not in RAM")
+        self.ram = ram
+        self.base = base
+        self.size = size
+        self.offset = at - base
+        start = at - ram.base
+        self.view = ram.view[start : start + size]
+        self.words = self.view.cast("Q")
+        self._first = start // PAGE
+        self.code = Part(ram.code.view[self._first : self._first + size // PAGE])
+
+    contains = Ram.contains
+
+    def on_code_write(self, page: int) -> None:
+        """As `Ram` has it, of our n-th page."""
+        self.ram.on_code_write(self._first + page)
+
+    def read(self, pa: int, size: int) -> bytes:
+        """`size` bytes at pa."""
+        return self.ram.read(pa + self.offset, size)
+
+    def write(self, pa: int, data) -> None:
+        """Put bytes at pa."""
+        self.ram.write(pa + self.offset, data)
+
+    def zero(self, pa: int, size: int) -> None:
+        """Clear [pa, pa + size)."""
+        self.ram.zero(pa + self.offset, size)
+
+    def load(self, pa: int, size: int) -> int:
+        """The little-endian number of `size` bytes at pa."""
+        return self.ram.load(pa + self.offset, size)
+
+    def store(self, pa: int, size: int, value: int) -> None:
+        """Put the low `size` bytes of value at pa."""
+        self.ram.store(pa + self.offset, size, value)

@@ -317,7 +317,7 @@ def test_output_goes_to_a_descriptor(rvperf, tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    [["-o", "/nonexistent/file"], ["-o", "/"], ["-o", ""], ["--log-fd", "99"]],
+    [["-o", "/nonexistent/file"], ["-o", "/"], ["-o", ""], ["--log-fd", "9999"]],
 )
 def test_output_that_cannot_be_opened(rvperf, session, words):
     theirs = perf.perf("stat", *words, "true")

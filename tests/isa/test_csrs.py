@@ -25,7 +25,7 @@ def permits(name: str, mode: int, write: bool = False, **others: int) -> bool:
     return CSRS[CSR_NUMBERS[name]].permits(mode, write, lambda other: others.get(other, 0))
 
 
-# What binutils 2.40 does not know, as the manual lists it. The last is docs/passthrough.md's.
+# What binutils 2.40 does not know, as the manual lists it; the last is our own (Xrvpt).
 NEWER = {
     "scountinhibit": 0x120,
     "mcyclecfg": 0x321,

@@ -153,13 +153,14 @@ class Kernel:
         verbose=False,
         program=None,
         epoch=None,
+        ram=None,
     ):
         self.hart = hart
         if hart.executions:
             hart.executions.identify = self.identify
         self.verbose = verbose
         allow_open_files()
-        self.frames = Frames(hart.ram, RESERVED)
+        self.frames = Frames(ram or hart.ram, RESERVED)
         self.cache = PageCache(self.frames)
         self.shm = SharedMemory(self.cache)
         self.epoch = start_of_time(env) if epoch is None else epoch

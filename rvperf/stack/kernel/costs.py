@@ -4,19 +4,7 @@ Every figure is an assumption of ours, of the order that Linux shows on small in
 was taken from a machine. `symbol` is the Linux function under which the work appears in samples.
 """
 
-from isa.record import Record
-
-
-class Cost(Record):
-    """Instructions and cycles of one piece of kernel work, and per byte that it moves."""
-
-    symbol: str
-    instructions: int
-    cycles: int
-    bytes_per_instruction: int = 0
-    callers: tuple[str, ...] = ()
-    """The functions that lead to it, the nearest first: what a call chain shows."""
-
+from rvperf.stack.costs import Cost
 
 ENTRY = "handle_exception"  # arch/riscv/kernel/entry.S: where every trap of the user's arrives
 CALL = ("do_trap_ecall_u", ENTRY)

@@ -1,0 +1,300 @@
+"""Firmware in M-mode: hands the machine over to the kernel and serves its SBI calls, as OpenSBI
+does.
+
+It keeps the first 2 MiB of RAM to itself, delegates to S-mode what S-mode handles, and opens the
+counters. On a hart with the hypervisor extension it delegates what OpenSBI does, and passes other
+exceptions on by itself (lib/sbi/sbi_trap.c); a hart without is given all of them, so that there
+nothing traps to M-mode but SBI calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from isa.causes import Cause, Interrupt
+from isa.counting import FIRST, INHIBITS, LAST, OF
+from isa.csrs import CSR_NUMBERS
+from isa.modes import M
+from isa.routing import FRAMES, HSTATUS_GVA, MPV, MSTATUS_GVA, SPV, SPVP
+from isa.routing import INTERRUPT as INTERRUPT_BIT
+from rvperf.machine.hart import Hart
+from rvperf.machine.timing import cycles_of
+from rvperf.stack import sbi
+from rvperf.stack.firmware import costs
+from rvperf.stack.firmware.pmu import PmuService
+from rvperf.stack.level import MASK, Level, Tally
+from rvperf.stack.sbi import Error, Extension, FirmwareEvent, HartState, Refused
+
+RESERVED = 2 << 20
+
+MSTATUS, MEDELEG, MIDELEG, MCOUNTEREN, MENVCFG, MEPC, PMPCFG0, PMPADDR0, PMPADDR1 = (
+    CSR_NUMBERS[name]
+    for name in (
+        "mstatus",
+        "medeleg",
+        "mideleg",
+        "mcounteren",
+        "menvcfg",
+        "mepc",
+        "pmpcfg0",
+        "pmpaddr0",
+        "pmpaddr1",
+    )
+)
+MCAUSE, MTVAL, MTVAL2, MTINST = (
+    CSR_NUMBERS[name] for name in ("mcause", "mtval", "mtval2", "mtinst")
+)
+HSTATUS, HEDELEG, HTVAL, HTINST, VSSTATUS = (
+    CSR_NUMBERS[name] for name in ("hstatus", "hedeleg", "htval", "htinst", "vsstatus")
+)
+MCOUNTINHIBIT, SCOUNTEREN, MSTATEEN0 = (
+    CSR_NUMBERS[name] for name in ("mcountinhibit", "scounteren", "mstateen0")
+)
+MHPMEVENT = CSR_NUMBERS["mhpmevent3"] - FIRST
+STIMECMP, MIP = CSR_NUMBERS["stimecmp"], CSR_NUMBERS["mip"]
+
+# Misaligned and faulting accesses, illegal instructions, breakpoints, calls from U, page faults.
+DELEGATED_EXCEPTIONS = sum(1 << cause for cause in (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 15))
+# With the hypervisor extension: misaligned fetches, breakpoints, calls from U and VS, page faults,
+# guest page faults, virtual instructions.
+DELEGATED_TO_HS = sum(1 << cause for cause in (0, 3, 8, 10, 12, 13, 15, 20, 21, 22, 23))
+DELEGATED_INTERRUPTS = 1 << 1 | 1 << 5 | 1 << 9 | 1 << 13  # SSI, STI, SEI, LCOFI
+STCE, CDE, CBZE, CBCFE, CBIE_FLUSH = 1 << 63, 1 << 60, 1 << 7, 1 << 6, 1 << 4
+# Of mstateen0: SE0, ENVCFG, CSRIND, AIA, IMSIC, CONTEXT, CTR.
+LET_STATE = sum(1 << bit for bit in (63, 62, 60, 59, 58, 57, 54))
+MPP_SUPERVISOR, MPP = 1 << 11, 3 << 11
+NO_ACCESS_NAPOT, ALL_ACCESS_NAPOT = 0x18, 0x1F
+MPP_AT = 11
+ALL_BUT_FIXED = 0xFFFF_FFF8  # in mcountinhibit
+SSIP = 1 << Interrupt.SUPERVISOR_SOFTWARE
+VERSION = 1 << 16 | 6  # OpenSBI's 1.6
+ONE_HART = MASK  # hart_mask_base: all harts
+PAGE, FENCED_SINGLY = 4096, 64  # more pages than that, and everything is fenced
+SYSTEM_CYCLES = cycles_of("system")
+
+# What the firmware counts of exceptions that it passes on.
+COUNTED = {
+    Cause.LOAD_ADDRESS_MISALIGNED: FirmwareEvent.MISALIGNED_LOAD,
+    Cause.STORE_ADDRESS_MISALIGNED: FirmwareEvent.MISALIGNED_STORE,
+    Cause.LOAD_ACCESS_FAULT: FirmwareEvent.ACCESS_LOAD,
+    Cause.STORE_ACCESS_FAULT: FirmwareEvent.ACCESS_STORE,
+    Cause.ILLEGAL_INSTRUCTION: FirmwareEvent.ILLEGAL_INSN,
+}
+# What it counts of remote fences: when asked, and when done.
+FENCES = {
+    sbi.Rfence.FENCE_I: (FirmwareEvent.FENCE_I_SENT, FirmwareEvent.FENCE_I_RECEIVED),
+    sbi.Rfence.SFENCE_VMA: (FirmwareEvent.SFENCE_VMA_SENT, FirmwareEvent.SFENCE_VMA_RECEIVED),
+    sbi.Rfence.SFENCE_VMA_ASID: (
+        FirmwareEvent.SFENCE_VMA_ASID_SENT,
+        FirmwareEvent.SFENCE_VMA_ASID_RECEIVED,
+    ),
+    sbi.Rfence.HFENCE_GVMA_VMID: (
+        FirmwareEvent.HFENCE_GVMA_VMID_SENT,
+        FirmwareEvent.HFENCE_GVMA_VMID_RECEIVED,
+    ),
+    sbi.Rfence.HFENCE_GVMA: (FirmwareEvent.HFENCE_GVMA_SENT, FirmwareEvent.HFENCE_GVMA_RECEIVED),
+    sbi.Rfence.HFENCE_VVMA_ASID: (
+        FirmwareEvent.HFENCE_VVMA_ASID_SENT,
+        FirmwareEvent.HFENCE_VVMA_ASID_RECEIVED,
+    ),
+    sbi.Rfence.HFENCE_VVMA: (FirmwareEvent.HFENCE_VVMA_SENT, FirmwareEvent.HFENCE_VVMA_RECEIVED),
+}
+OF_GUESTS = (
+    sbi.Rfence.HFENCE_GVMA_VMID,
+    sbi.Rfence.HFENCE_GVMA,
+    sbi.Rfence.HFENCE_VVMA_ASID,
+    sbi.Rfence.HFENCE_VVMA,
+)
+
+
+class Firmware(Level):
+    """The M-mode model of hart `number`.
+
+    It serves the SBI of version `spec`; `snapshot` is whether it takes counter snapshots, which
+    OpenSBI does not. `on_reset` is given the type and reason of a system reset and must not come
+    back; without it there is no SRST.
+    """
+
+    def __init__(
+        self,
+        hart: Hart,
+        tally: Tally | None = None,
+        *,
+        number: int = 0,
+        spec: tuple[int, int] = (2, 0),
+        snapshot: bool = False,
+        on_reset: Callable[[int, int], None] | None = None,
+    ):
+        super().__init__(hart, M, tally=tally)
+        self.number = number
+        self.pmu = PmuService(self, snapshot, events_told=spec >= (3, 0))
+        self.services: dict[int, sbi.Service] = {
+            Extension.TIME: {sbi.Time.SET_TIMER: self._set_timer},
+            Extension.IPI: {sbi.Ipi.SEND_IPI: self._send_ipi},
+            Extension.RFENCE: {
+                function: self._fence(function)
+                for function in sbi.Rfence
+                if hart.hypervisor or function not in OF_GUESTS
+            },
+            Extension.HSM: {
+                sbi.Hsm.HART_START: self._start_hart,
+                sbi.Hsm.HART_GET_STATUS: self._hart_status,
+                sbi.Hsm.HART_SUSPEND: self._suspend_hart,
+            },
+            Extension.PMU: self.pmu.service,
+        }
+        if on_reset:
+            reset = _checked_reset(on_reset)
+            self.services[Extension.SRST] = {sbi.Srst.SYSTEM_RESET: reset}
+        self.services[Extension.BASE] = sbi.base(self.services, spec, sbi.OPENSBI, VERSION)
+
+    def boot(self, entry: int) -> None:
+        """Set the hart up and enter S-mode at `entry`. None of it is counted, or takes time."""
+        hart = self.hart
+        optional = hart.extensions
+        hart.write_csr(MEDELEG, DELEGATED_TO_HS if hart.hypervisor else DELEGATED_EXCEPTIONS)
+        hart.write_csr(MIDELEG, DELEGATED_INTERRUPTS)
+        hart.write_csr(MCOUNTEREN, 0xFFFFFFFF)
+        delegates = CDE if "Smcdeleg" in optional else 0
+        hart.write_csr(MENVCFG, STCE | delegates | CBZE | CBCFE | CBIE_FLUSH)
+        if "Smstateen" in optional:
+            hart.write_csr(MSTATEEN0, LET_STATE)
+        self.pmu.find_counters()
+        if "Sscofpmf" in optional:
+            hart.write_csr(SCOUNTEREN, 1 << 1)
+            hart.write_csr(MCOUNTINHIBIT, ALL_BUT_FIXED)
+            for number in range(FIRST, LAST + 1):
+                hart.write_csr(MHPMEVENT + number, OF | 1 << INHIBITS[M])
+        hart.write_csr(PMPADDR0, hart.ram.base >> 2 | (RESERVED >> 3) - 1)
+        hart.write_csr(PMPADDR1, (1 << 54) - 1)
+        hart.write_csr(PMPCFG0, ALL_ACCESS_NAPOT << 8 | NO_ACCESS_NAPOT)
+        hart.write_csr(MSTATUS, hart.read_csr(MSTATUS) & ~MPP | MPP_SUPERVISOR)
+        hart.write_csr(MEPC, entry)
+        hart.mret()
+
+    def trap(self) -> None:
+        """Serve the trap that the hart has taken to M-mode, and return from it."""
+        self.charge(costs.TRAP)
+        cause = self.read(MCAUSE)
+        if cause & INTERRUPT_BIT:
+            raise AssertionError(f"interrupt {cause & ~INTERRUPT_BIT} in M-mode: none is enabled")
+        if cause == Cause.ENVIRONMENT_CALL_FROM_S:
+            self.charge(costs.CALL)
+            sbi.serve(self.hart.x, self.services)
+            self.write(MEPC, self.read(MEPC) + 4)
+        else:
+            if cause in COUNTED:
+                self.pmu.happened(COUNTED[cause])
+            self._pass_on(cause)
+        self.hart.charge(1, SYSTEM_CYCLES)
+        self.hart.mret()
+
+    def _pass_on(self, cause: int) -> None:
+        """sbi_trap_redirect: have S-mode take an exception, or VS-mode if it came from a guest and
+        hedeleg says so, as if it had been delegated."""
+        self.charge(costs.REDIRECT)
+        status = self.read(MSTATUS)
+        level = (status & MPP) >> MPP_AT
+        virtual = bool(status & MPV)
+        to_guest = virtual and bool(self.read(HEDELEG) >> cause & 1)
+        if self.hart.hypervisor and not to_guest:
+            host = self.read(HSTATUS) & ~(SPV | HSTATUS_GVA)
+            if virtual:
+                host = host & ~SPVP | SPV | (SPVP if level else 0)
+            host |= HSTATUS_GVA if status & MSTATUS_GVA else 0
+            self.write(HSTATUS, host)
+            self.write(HTVAL, self.read(MTVAL2))
+            self.write(HTINST, self.read(MTINST))
+        prefix = "vs" if to_guest else "s"
+        epc, code, tval, tvec = (
+            CSR_NUMBERS[prefix + name] for name in ("epc", "cause", "tval", "tvec")
+        )
+        self.write(tval, self.read(MTVAL))
+        self.write(epc, self.read(MEPC))
+        self.write(code, cause)
+        self.write(MEPC, self.read(tvec) & ~3)
+        own = _entered(self.read(VSSTATUS) if to_guest else status, level)
+        if to_guest:
+            self.write(VSSTATUS, own)
+        else:
+            status = own & ~MPV
+        self.write(MSTATUS, status & ~MPP | MPP_SUPERVISOR)
+
+    # The calls of the smaller extensions.
+
+    def _set_timer(self, when: int, *_) -> None:
+        self.charge(costs.SET_TIMER)
+        self.pmu.happened(FirmwareEvent.SET_TIMER)
+        self.write(STIMECMP, when)
+
+    def _is_meant(self, mask: int, first: int) -> bool:
+        """Whether a set of harts has this one. Refused if it has one that isn't there."""
+        if first == ONE_HART:
+            return True
+        here = 1 << self.number >> first if self.number >= first else 0
+        if mask & ~here:
+            raise Refused(Error.INVALID_PARAM)
+        return bool(mask)
+
+    def _send_ipi(self, mask: int, first: int, *_) -> None:
+        self.charge(costs.SEND_IPI)
+        if self._is_meant(mask, first):
+            self.pmu.happened(FirmwareEvent.IPI_SENT)
+            self.pmu.happened(FirmwareEvent.IPI_RECEIVED)
+            self.set(MIP, SSIP)
+
+    def _fence(self, function: sbi.Rfence) -> Callable[..., None]:
+        sent, received = FENCES[function]
+
+        def fence(mask: int, first: int, start: int, size: int, *_) -> None:
+            self.charge(costs.FENCE)
+            if not self._is_meant(mask, first):
+                return
+            self.pmu.happened(sent)
+            self.pmu.happened(received)
+            if function == sbi.Rfence.FENCE_I:
+                self.hart.fence_i()
+            elif function in OF_GUESTS or not 0 < size <= FENCED_SINGLY * PAGE:
+                self.hart.sfence_vma()
+            else:
+                for va in range(start & -PAGE, start + size, PAGE):
+                    self.hart.sfence_vma(va)
+
+        return fence
+
+    def _start_hart(self, number: int, *_) -> None:
+        self._known(number)
+        raise Refused(Error.ALREADY_AVAILABLE)
+
+    def _hart_status(self, number: int, *_) -> int:
+        self._known(number)
+        return HartState.STARTED
+
+    def _suspend_hart(self, kind: int, *_) -> None:
+        """Suspend until an interrupt: of the kinds, 0 alone (retentive, the default) is there."""
+        self.charge(costs.SUSPEND)
+        if kind:
+            known = kind == 1 << 31  # non-retentive, the default
+            raise Refused(Error.NOT_SUPPORTED if known else Error.INVALID_PARAM)
+        self.hart.wfi()
+
+    def _known(self, number: int) -> None:
+        if number != self.number:
+            raise Refused(Error.INVALID_PARAM)
+
+
+def _entered(status: int, level: int) -> int:
+    """mstatus or vsstatus once its supervisor takes a trap from `level`: 1 itself, 0 its user."""
+    frame = FRAMES[1]
+    enabled = status >> frame.ie & 1
+    status &= ~(1 << frame.ie | 1 << frame.pie | 1 << frame.pp)
+    return status | enabled << frame.pie | level << frame.pp
+
+
+def _checked_reset(on_reset: Callable[[int, int], None]) -> Callable[..., None]:
+    def reset(kind: int, reason: int, *_) -> None:
+        if kind > 2 or reason > 1:  # shutdown, cold and warm reboot; no reason, system failure
+            raise Refused(Error.INVALID_PARAM)
+        on_reset(kind, reason)
+
+    return reset

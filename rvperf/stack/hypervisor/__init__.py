@@ -1,0 +1,372 @@
+"""The host in HS-mode: a Linux with KVM that runs virtual machines.
+
+It is entered when a trap of a guest's, or an interrupt, is delivered to HS-mode: a VM exit. It does
+what arch/riscv/kvm does, through CSR instructions and SBI calls that the hart sees, and returns
+into the guest. What is left out of the host: user space (who started the VM has nothing to do while
+it runs) and everything that takes no part in counting.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from isa.causes import Cause, Interrupt
+from isa.csrs import CSR_NAMES, CSR_NUMBERS
+from isa.modes import VS, VU, S
+from isa.routing import INTERRUPT
+from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
+from rvperf.stack.level import Level
+from rvperf.stack.pmu_drivers.event import HwEvent
+from rvperf.stack.pmu_drivers.riscv_pmu import Driver
+
+from . import costs
+from .instructions import CsrAccess, Wfi, decoded
+from .scheduling import NS_PER_TIME, Scheduler
+from .vcpu import NEVER, OWN, Exit, Vcpu
+from .vm import Vm
+
+__all__ = ["Hypervisor", "Vcpu", "Vm"]
+
+(SSTATUS, STVEC, SSCRATCH, SEPC, SCAUSE, STVAL, SIE, STIMECMP, SCOUNTEREN, SENVCFG) = (
+    CSR_NUMBERS[name]
+    for name in (
+        "sstatus",
+        "stvec",
+        "sscratch",
+        "sepc",
+        "scause",
+        "stval",
+        "sie",
+        "stimecmp",
+        "scounteren",
+        "senvcfg",
+    )
+)
+(HSTATUS, HEDELEG, HIDELEG, HCOUNTEREN, HVIP, HVIEN, HGATP, HENVCFG, HTVAL, HTINST, HTIMEDELTA) = (
+    CSR_NUMBERS[name]
+    for name in (
+        "hstatus",
+        "hedeleg",
+        "hideleg",
+        "hcounteren",
+        "hvip",
+        "hvien",
+        "hgatp",
+        "henvcfg",
+        "htval",
+        "htinst",
+        "htimedelta",
+    )
+)
+HSTATEEN0, VSIE = CSR_NUMBERS["hstateen0"], CSR_NUMBERS["vsie"]
+VSSTATUS, VSTVEC, VSEPC, VSCAUSE, VSTVAL, VSTIMECMP = (
+    CSR_NUMBERS[name] for name in ("vsstatus", "vstvec", "vsepc", "vscause", "vstval", "vstimecmp")
+)
+SIE_BIT, SPIE, SPP, FS_DIRTY = 1 << 1, 1 << 5, 1 << 8, 3 << 13
+SPV, SPVP, VTW = 1 << 7, 1 << 8, 1 << 21
+STCE = 1 << 63
+VECTOR = 0xFFFFFFFF80001000  # __kvm_switch_return's place in the host kernel's text
+HOST_VECTOR = 0xFFFFFFFF80000000  # handle_exception's
+STIE, LCOFIE = 1 << Interrupt.SUPERVISOR_TIMER, 1 << Interrupt.COUNTER_OVERFLOW
+LCOFI = 1 << Interrupt.COUNTER_OVERFLOW
+# What KVM delegates to VS-mode (KVM_HEDELEG_DEFAULT, KVM_HIDELEG_DEFAULT).
+GUESTS_EXCEPTIONS = sum(
+    1 << cause
+    for cause in (
+        Cause.INSTRUCTION_ADDRESS_MISALIGNED,
+        Cause.ILLEGAL_INSTRUCTION,
+        Cause.BREAKPOINT,
+        Cause.ENVIRONMENT_CALL_FROM_U,
+        Cause.INSTRUCTION_PAGE_FAULT,
+        Cause.LOAD_PAGE_FAULT,
+        Cause.STORE_PAGE_FAULT,
+    )
+)
+GUESTS_INTERRUPTS = sum(
+    1 << which
+    for which in (
+        Interrupt.VIRTUAL_SUPERVISOR_SOFTWARE,
+        Interrupt.VIRTUAL_SUPERVISOR_TIMER,
+        Interrupt.VIRTUAL_SUPERVISOR_EXTERNAL,
+    )
+)
+TIME_COUNTER = 1 << 1
+CACHE_BLOCKS = 1 << 7 | 1 << 6 | 1 << 4  # henvcfg.CBZE, CBCFE, CBIE = flush
+TICK_NS = 4_000_000  # CONFIG_HZ is 250
+GUEST_PAGE_FAULTS = (
+    Cause.INSTRUCTION_GUEST_PAGE_FAULT,
+    Cause.LOAD_GUEST_PAGE_FAULT,
+    Cause.STORE_GUEST_PAGE_FAULT,
+)
+
+
+# Why the host makes SBI calls.
+BOOT, GUEST_OPERATION, OVERFLOW, VCPU_SWITCH, HOST_PERF = ORIGINS = (
+    "boot",
+    "guest operation",
+    "overflow",
+    "vcpu switch",
+    "host perf",
+)
+
+
+class Hypervisor(Level):
+    """The HS-mode model of one hart. `firmware` serves what it traps upward.
+
+    `tick_ns` is how often the host's timer interrupts while a vCPU runs; 0 for never. Events, the
+    host's own and those that it counts for guests, are `core`'s: see `count_with`.
+    """
+
+    def __init__(self, hart, firmware, tick_ns: int = TICK_NS, tally=None):
+        super().__init__(hart, S, firmware, tally)
+        self.tick_ns = tick_ns
+        self.origin = BOOT
+        self.calls_by_origin = dict.fromkeys(ORIGINS, 0)
+        self.core: EventsCore | None = None
+        self.counters_of: Vcpu | None = None
+        """Whose values the counters hold that are passed through to guests."""
+        self.overflow_interrupts = 0
+        self.vcpu: Vcpu | None = None
+        """Whose state the hart has, whether the guest runs or the host does."""
+        self.vms: list[Vm] = []
+        self.scheduler = Scheduler(self)
+        self.smstateen = "Smstateen" in hart.extensions
+        self.filtering = {"Ssaia", "Sscofpmf"} <= hart.extensions
+
+    # Setting up.
+
+    def boot(self) -> None:
+        """Out of the firmware: the host kernel sets itself and KVM up."""
+        self.write(STVEC, HOST_VECTOR)
+        self.write(SIE, STIE)
+        self.write(SCOUNTEREN, 2)
+        self.write(STIMECMP, NEVER)
+        self.write(HEDELEG, GUESTS_EXCEPTIONS)
+        self.write(HIDELEG, GUESTS_INTERRUPTS)
+        self.write(HCOUNTEREN, TIME_COUNTER)
+        self.write(HVIP, 0)
+        if self.filtering:
+            self.set(HVIEN, LCOFI)
+
+    def count_with(self, driver: Driver) -> None:
+        """Have the host's events counted by a driver, which is made for this level."""
+        driver.probe()
+        self.core = EventsCore(driver, lambda: self.hart.cycles)
+
+    def add(self, vcpu: Vcpu) -> None:
+        """A vCPU in its reset state that is to run here."""
+        vcpu.hstatus = SPV | SPVP | VTW
+        vcpu.sstatus = SPP | SPIE | FS_DIRTY
+        self.scheduler.add(vcpu)
+
+    def start(self) -> None:
+        """Let the vCPUs run."""
+        self.origin = VCPU_SWITCH
+        self.scheduler.next()
+        self.enter(self.vcpu)
+
+    # A vCPU comes to the hart and leaves it (kvm_arch_vcpu_load, kvm_arch_vcpu_put).
+
+    def load(self, vcpu: Vcpu) -> None:
+        """Put a vCPU's state into the hart."""
+        self.charge(costs.LOAD)
+        self.vcpu = vcpu
+        hart = self.hart
+        self.write(HENVCFG, STCE | CACHE_BLOCKS)
+        if self.smstateen:
+            self.write(HSTATEEN0, vcpu.vm.vpmu.hstateen0)
+        vcpu.vm.vpmu.loaded(vcpu)
+        for csr in OWN:
+            self.write(csr, vcpu.csrs[csr])
+        self.write(HVIP, vcpu.hvip)
+        self.write(HGATP, vcpu.vm.hgatp)
+        self.write(HTIMEDELTA, vcpu.vm.htimedelta)
+        hart.x[0:32] = vcpu.x
+        hart.f[0:32] = vcpu.f
+        hart.fcsr = vcpu.fcsr
+        hart.reservation = None
+        if self.core:
+            self.core.switch_in(vcpu)
+
+    def put(self) -> None:
+        """Take the vCPU's state out of the hart."""
+        vcpu, hart = self.vcpu, self.hart
+        if self.core:
+            self.core.switch_out(vcpu)
+        self.charge(costs.PUT)
+        for csr in OWN:
+            vcpu.csrs[csr] = self.read(csr)
+        vcpu.x = array("Q", hart.x[0:32].tobytes())
+        vcpu.f = array("Q", hart.f[0:32].tobytes())
+        vcpu.fcsr = hart.fcsr
+        vcpu.vm.vpmu.putting(vcpu)
+        self.vcpu = None
+
+    # World switches: __kvm_riscv_switch_to, with what kvm_arch_vcpu_ioctl_run does around it.
+
+    def enter(self, vcpu: Vcpu) -> None:
+        """Go into the guest, with interrupts off."""
+        self.charge(costs.RUN)
+        self.clear(SSTATUS, SIE_BIT)
+        vcpu.vm.vpmu.entering(vcpu)
+        self.write(HVIP, vcpu.hvip)
+        self.host_scounteren = self.swap(SCOUNTEREN, vcpu.scounteren)
+        self.host_senvcfg = self.swap(SENVCFG, vcpu.senvcfg)
+        self.charge_closed(costs.ENTER)
+        self.swap(SSTATUS, vcpu.sstatus)
+        self.swap(HSTATUS, vcpu.hstatus)
+        self.swap(STVEC, VECTOR)
+        self.write(SEPC, vcpu.sepc)
+        if vcpu.exits and vcpu.exits[-1].duration is None:
+            vcpu.exits[-1].duration = self.hart.cycles - vcpu.exits[-1].time
+        self.hart.sret()
+
+    def trap(self) -> None:
+        """A guest has trapped to HS-mode: do what it needs, and let one go on."""
+        vcpu, hart = self.vcpu, self.hart
+        at = hart.cycles
+        self.charge_closed(costs.EXIT)
+        vcpu.sepc = self.read(SEPC)
+        self.swap(STVEC, HOST_VECTOR)
+        vcpu.hstatus = self.swap(HSTATUS, 0)
+        vcpu.sstatus = self.swap(SSTATUS, SPIE | FS_DIRTY)
+        cause, value = self.read(SCAUSE), self.read(STVAL)
+        htval, htinst = self.read(HTVAL), self.read(HTINST)
+        vcpu.scounteren = self.swap(SCOUNTEREN, self.host_scounteren)
+        vcpu.senvcfg = self.swap(SENVCFG, self.host_senvcfg)
+        self.read(VSIE)  # kvm_riscv_vcpu_sync_interrupts
+        vcpu.synchronise(self.read(HVIP))
+        mode = VS if vcpu.sstatus & SPP else VU
+        vcpu.exits.append(exit := Exit(cause, mode, at))
+        vcpu.vm.vpmu.exited(vcpu, cause)
+        self.set(SSTATUS, SIE_BIT)  # the host's interrupts are served here
+        self.poll()
+        if not cause & INTERRUPT:
+            self.origin = vcpu.software.origin or GUEST_OPERATION
+            exit.key = self.serve(vcpu, cause, value, htval, htinst)
+        self.origin = VCPU_SWITCH
+        self.scheduler.decide()
+        if self.vcpu:
+            self.enter(self.vcpu)
+
+    # What guests trap for (kvm_riscv_vcpu_exit).
+
+    def serve(self, vcpu: Vcpu, cause: int, value: int, htval: int, htinst: int) -> str:
+        """Do what an exception of the guest asks for; gives what it was about."""
+        if cause in GUEST_PAGE_FAULTS:
+            self.charge(costs.STAGE2_FAULT)
+            gpa = htval << 2 | value & 3
+            if vcpu.vm.stage2.map(gpa) is None:
+                self.redirect(vcpu, cause - Cause.INSTRUCTION_GUEST_PAGE_FAULT + 1, value)
+            return f"{gpa:#x}"
+        if cause == Cause.VIRTUAL_INSTRUCTION:
+            self.charge(costs.VIRTUAL_INSTRUCTION)
+            return self.emulate(vcpu, value)
+        if cause == Cause.ENVIRONMENT_CALL_FROM_VS:
+            self.charge(costs.SBI_CALL)
+            vcpu.sepc += 4
+            return vcpu.vm.sbi.called(vcpu)
+        self.redirect(vcpu, cause, value)
+        return ""
+
+    def emulate(self, vcpu: Vcpu, instruction: int) -> str:
+        """An instruction that V=1 kept from being executed (vcpu_insn.c)."""
+        found = decoded(instruction)
+        if isinstance(found, Wfi):
+            self.charge(costs.WAIT)
+            vcpu.sepc += 4
+            vcpu.halted = True
+            return "wfi"
+        if isinstance(found, CsrAccess):
+            name = CSR_NAMES.get(found.csr, f"{found.csr:#x}")
+            if vcpu.vm.vpmu.access(vcpu, found):
+                vcpu.sepc += 4
+                return name
+            self.redirect(vcpu, Cause.ILLEGAL_INSTRUCTION, instruction)
+            return name
+        self.redirect(vcpu, Cause.ILLEGAL_INSTRUCTION, instruction)
+        return f"{instruction:#x}"
+
+    def redirect(self, vcpu: Vcpu, cause: int, value: int) -> None:
+        """Let the guest's kernel take an exception (kvm_riscv_vcpu_trap_redirect)."""
+        self.charge(costs.REDIRECT)
+        status = self.read(VSSTATUS)
+        enabled = status & SIE_BIT
+        status &= ~(SPP | SPIE | SIE_BIT)
+        status |= vcpu.sstatus & SPP | (SPIE if enabled else 0)
+        self.write(VSSTATUS, status)
+        self.write(VSCAUSE, cause)
+        self.write(VSTVAL, value)
+        self.write(VSEPC, vcpu.sepc)
+        vcpu.sepc = self.read(VSTVEC)
+        vcpu.sstatus |= SPP
+        vcpu.hstatus |= SPVP
+
+    # Events for guests.
+
+    def counts_event(self, selector: int) -> bool:
+        """Whether the host can count an event at all (SBI's event_idx)."""
+        return self.core is not None and not self.core.driver.supports(HwEvent(selector))
+
+    def open_for_guest(self, vcpu: Vcpu, selector: int, on_overflow, **wanted) -> PerfEvent:
+        """An event of a vCPU's thread that counts in its guest alone, not enabled yet
+        (perf_event_create_kernel_counter as KVM uses it). `wanted` is more of EventAttr."""
+        attr = EventAttr(
+            selector,
+            guest=True,
+            exclude_host=True,
+            exclude_hv=True,
+            pinned=True,
+            disabled=True,
+            **wanted,
+        )
+        return self.core.open(attr, vcpu, on_overflow=on_overflow)
+
+    def inject(self, vcpu: Vcpu, which: int) -> None:
+        """Make an interrupt pending for a guest, from its next entry on."""
+        vcpu.hvip |= 1 << which
+
+    # The host's own work.
+
+    def interrupted(self) -> None:
+        """An interrupt of the host's, while it lets them in."""
+        cause, origin = self.read(SCAUSE), self.origin
+        at = self.read(SEPC)
+        self.charge_closed(costs.INTERRUPT)
+        if cause == INTERRUPT | Interrupt.SUPERVISOR_TIMER:
+            self.tick()
+        elif cause == INTERRUPT | Interrupt.COUNTER_OVERFLOW:
+            self.origin = OVERFLOW
+            self.overflow_interrupts += 1
+            self.core.driver.overflow(self.core.overflow)
+        self.origin = origin
+        self.write(SEPC, at)
+        self.hart.sret()
+
+    def tick(self) -> None:
+        """The timer has fired."""
+        self.charge_closed(costs.TICK)
+        if self.core:
+            self.core.timer()
+        self.arm()
+
+    def arm(self) -> None:
+        """Set the timer for what is next: the tick, or the scheduler's."""
+        times = []
+        if self.tick_ns:
+            now = self.hart.cycles
+            times.append(now - now % self.tick_ns + self.tick_ns)
+        if (due := self.scheduler.due()) is not None:
+            times.append(due)
+        if self.core and (due := self.core.due()) is not None:
+            times.append(due)
+        self.write(STIMECMP, -(-min(times) // NS_PER_TIME) if times else NEVER)
+
+    def _did(self, *operation) -> None:
+        super()._did(*operation)
+        if operation[0] == "call":
+            self.calls_by_origin[self.origin] += 1
+
+    def charge_closed(self, cost) -> None:
+        """As `charge`, with interrupts off."""
+        self.hart.charge(cost.instructions, cost.cycles)

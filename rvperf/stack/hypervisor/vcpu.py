@@ -1,0 +1,97 @@
+"""A virtual CPU: its registers while it doesn't run, and the guest software that runs on it.
+
+Guest software is a model that runs in VS-mode, in a coroutine of its own, so that it can be left
+wherever it traps, another vCPU can run, and it goes on later where it was.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+
+from greenlet import greenlet
+
+from isa.csrs import CSR_NUMBERS
+from isa.routing import LCOFI, VS_INTERRUPTS, VSLCOFI
+
+NEVER = (1 << 64) - 1
+
+
+class Exit:
+    """One VM exit: scause, what in particular (a CSR, an SBI call, an address), the mode that the
+    guest was in, when it stopped and how long until it went on, in ns (None before it has)."""
+
+    __slots__ = ("cause", "key", "mode", "time", "duration")
+
+    def __init__(self, cause: int, mode: int, time: int):
+        self.cause, self.key, self.mode, self.time = cause, "", mode, time
+        self.duration: int | None = None
+
+
+# What kvm_arch_vcpu_load writes and kvm_arch_vcpu_put reads back.
+VSTIMECMP, VSIE = CSR_NUMBERS["vstimecmp"], CSR_NUMBERS["vsie"]
+OWN = tuple(
+    CSR_NUMBERS[name]
+    for name in (
+        "vsstatus",
+        "vsie",
+        "vstvec",
+        "vsscratch",
+        "vsepc",
+        "vscause",
+        "vstval",
+        "vsatp",
+        "vstimecmp",
+    )
+)
+
+
+class Vcpu:
+    """One vCPU of `vm`, the next by number.
+
+    `run` is called once, in VS-mode, as what is there at its reset pc: the guest's software, which
+    is a Level, `software`, once that is known.
+    """
+
+    def __init__(self, vm, run: Callable[[], None]):
+        self.vm, self.number = vm, len(vm.vcpus)
+        vm.vcpus.append(self)
+        self.software = None
+        self.hypervisor = vm.hypervisor
+        self.csrs = dict.fromkeys(OWN, 0) | {VSTIMECMP: NEVER}
+        self.scounteren = 0
+        self.senvcfg = 0
+        self.hvip = 0
+        """What is injected: as hvip has it while the vCPU runs."""
+        self.sepc = 0
+        self.hstatus = self.sstatus = 0
+        self.x = array("Q", bytes(8 * 32))
+        self.f = array("Q", bytes(8 * 32))
+        self.fcsr = 0
+        self.exits: list[Exit] = []
+        self.halted = False
+        self.fiber = greenlet(run)
+
+    def resume(self) -> None:
+        """Go on with the guest's software, as the hart is in VS-mode."""
+        self.fiber.switch()
+
+    def leave(self) -> None:
+        """The guest's software has trapped out of VS-mode, or entered VU: come back when it is to
+        go on."""
+        self.fiber.parent.switch()
+
+    def synchronise(self, hvip: int) -> None:
+        """The guest may have taken back what was injected (kvm_riscv_vcpu_sync_interrupts)."""
+        self.hvip = hvip
+
+    @property
+    def injected(self) -> int:
+        """What hvip has of the guest, by the numbers that the guest knows its interrupts by."""
+        passed = self.hvip & VSLCOFI
+        return (self.hvip & VS_INTERRUPTS | passed) >> 1 | self.hvip & LCOFI
+
+    @property
+    def finished(self) -> bool:
+        """Whether the guest's software has ended."""
+        return self.fiber.dead

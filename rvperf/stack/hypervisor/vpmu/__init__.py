@@ -1,0 +1,55 @@
+"""How a VM gets a PMU: the designs that `--vpmu` chooses from, and what each must say.
+
+A design is asked at the points where KVM (or a hypervisor that knew the proposal) would act: when
+the guest makes an SBI call of the PMU extension, when it accesses a CSR that traps, around every
+entry into the guest, and when a vCPU comes to a hart or leaves it.
+"""
+
+from __future__ import annotations
+
+from rvperf.stack.hypervisor.instructions import CsrAccess
+from rvperf.stack.sbi import Service
+
+HSENVCFG = 1 << 62  # hstateen0: the guest has henvcfg and senvcfg
+
+
+class Vpmu:
+    """No PMU at all, and what the designs have in common."""
+
+    name = "none"
+    extensions = frozenset(
+        {"H", "Svinval", "Smstateen", "Ssaia", "Sscofpmf", "Smcntrpmf", "Smcsrind", "Smcdeleg"}
+    )
+    """What the hart has to have."""
+    hstateen0 = HSENVCFG
+    """What hstateen0 is while the guest runs."""
+    guest_driver = host_driver = "none"
+    """Which drivers the two kernels have for counters: "sbi", "snapshot" or "delegation"."""
+
+    def __init__(self, counters: int = 0, quirks: frozenset[str] = frozenset()):
+        self.counters, self.quirks = counters, quirks
+        self.saves = self.restores = 0
+        """Registers of counters that were saved and restored for the guest."""
+
+    def entering(self, vcpu) -> None:
+        """The host is about to go into the guest, with interrupts off."""
+
+    def exited(self, vcpu, cause: int) -> None:
+        """The guest has stopped, with interrupts still off."""
+
+    def loaded(self, vcpu) -> None:
+        """A vCPU comes to the hart, whose registers for guests it doesn't have yet."""
+
+    def putting(self, vcpu) -> None:
+        """A vCPU leaves the hart, and its registers have been taken."""
+
+    def access(self, vcpu, access: CsrAccess) -> bool:
+        """A CSR instruction of the guest's has trapped: do it. False if there is no such CSR."""
+        return False
+
+    def calls(self, vcpu) -> Service:
+        """The functions of SBI's PMU extension that the guest has; none without the extension."""
+        return {}
+
+    def firmware_event(self, code: int) -> None:
+        """The hypervisor has done for the guest what a firmware event counts."""
