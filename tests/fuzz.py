@@ -24,8 +24,10 @@ from isa.ext import RV64GC
 from isa.modes import VU, U
 from rvperf.engine.native import EXTRA, Native
 from rvperf.engine.reference import Reference
+from rvperf.machine.ctr import DYNAMIC, WRITABLE
 from rvperf.machine.pmu import CYCLE_BUDGET
 from rvperf.machine.pmu import EVENTS as COUNTED
+from rvperf.machine.transfers import TYPES
 from rvperf.machine.traps import Trap
 from tests.machine.harts import (
     FS,
@@ -316,6 +318,34 @@ class PagedCounters(PagedGuest):
             (*each, [engine.hart.csr_value(CSR_NUMBERS[name]) for name in names])
             for each, engine in zip(found, self.engines, strict=True)
         ]
+
+
+class PagedRecords(PagedGuest):
+    """As `PagedGuest`, with control transfer records whose filters change."""
+
+    hart_of = {**PagedGuest.hart_of, "extensions": ("H", "Smcsrind", "Smctr")}
+    live = PagedGuest.live | TYPES.keys() | {DYNAMIC}
+
+    def begin(self, random: Random) -> None:
+        super().begin(random)
+        self.random = random
+
+    def slice(self, budget: int) -> list:
+        """As above; the records are part of what each came to."""
+        control = self.random.choice((0, 1, 1, 1)) | self.random.getrandbits(16) << 32
+        if self.random.random() < 0.3:
+            control = 1
+        if self.random.random() < 0.5:
+            for engine in self.engines:
+                engine.hart.set_csr(CSR_NUMBERS["vsctrctl"], control)
+                engine.hart.set_csr(CSR_NUMBERS["sctrdepth"], control >> 32 & 3)
+        found = super().slice(budget)
+        records = []
+        for engine in self.engines:
+            ctr = engine.hart.ctr
+            each = [[ctr.entry(part, n) for part in WRITABLE] for n in range(ctr.depth)]
+            records.append((ctr.status, each))
+        return [(*each, record) for each, record in zip(found, records, strict=True)]
 
 
 def program(random: Random) -> bytes:
