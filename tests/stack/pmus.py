@@ -17,6 +17,7 @@ class FakeDriver:
         self.counting = []
         self.adding = []
         self.pending = []
+        self.stopped = set()
 
     def supports(self, event) -> int:
         return EOPNOTSUPP if event.selector == UNKNOWN else 0
@@ -35,13 +36,16 @@ class FakeDriver:
     def delete(self, event) -> None:
         self._did("del", event)
         self.counting.remove(event)
+        self.stopped.discard(event)
 
     def start(self, event, reload=True) -> None:
         self._did("start", event)
+        self.stopped.discard(event)
         self._preset(event)
 
     def stop(self, event, update=True) -> None:
         self._did("stop", event)
+        self.stopped.add(event)
 
     def read(self, event) -> None:
         self._did("read", event)
@@ -100,12 +104,13 @@ class World:
             due = core.due()
             if due is not None:
                 step = min(step, max(due - self.now, 1))
-            for event in self.driver.counting:
+            counting = [e for e in self.driver.counting if e not in self.driver.stopped]
+            for event in counting:
                 if event.sampling:
                     step = min(step, max(-(-event.period_left // event.selector), 1))
             self.now += step
             self.truth[core.current] = self.truth.get(core.current, 0) + step
-            for event in self.driver.counting:
+            for event in counting:
                 event.count += step * event.selector
                 event.period_left -= step * event.selector
                 if event.sampling and event.period_left <= 0:

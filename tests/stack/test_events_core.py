@@ -541,6 +541,14 @@ def test_too_many_samples_in_a_tick_throttle_until_the_next():
     event = world.open("e", "task", sample_period=1000)
     event.on_throttle = lambda event, on: told.append((world.now, on))
     world.core.switch_in("task")
-    world.run(9 * MS)
+    world.run(8 * MS)
     at = (MOST_SAMPLES_A_TICK + 1) * 1000
-    assert told[:2] == [(at, True), (4 * MS, False)]
+    assert told == [(at, True), (4 * MS, False), (4 * MS + at, True), (8 * MS, False)]
+
+
+def test_few_samples_a_tick_are_never_throttled():
+    world = World()
+    event = world.open("e", "task", sample_period=20_000)
+    event.on_throttle = lambda event, on: pytest.fail("throttled")
+    world.core.switch_in("task")
+    world.run(40 * MS)

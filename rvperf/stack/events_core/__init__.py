@@ -36,8 +36,8 @@ class EventsCore:
         """The context of `current` while it is scheduled in."""
         self.exclusive = False
         """An event that wants the PMU for its group alone has it."""
-        self.ticks = 0
-        self.tick_due = clock() + TICK_NS
+        self.tick_due: int | None = None
+        """When the next tick is, while ticks are of use here."""
         self.rotation_due: int | None = None
 
     # Opening and closing: perf_event_open(2), perf_event_create_kernel_counter().
@@ -148,6 +148,13 @@ class EventsCore:
         for one in (leader, *leader.children):
             self._read_group(one)
         return [self._total(event, lambda event: None) for event in leader.group]
+
+    def update_group(self, event: PerfEvent) -> None:
+        """Bring the counts of an event's group up to date while it is sampled itself
+        (perf_output_read_group)."""
+        for other in event.group:
+            if other is not event and other.status == Status.ACTIVE:
+                self.driver.read(other)
 
     @staticmethod
     def _total(event: PerfEvent, read: Callable[[PerfEvent], None]) -> Reading:
@@ -403,16 +410,19 @@ class EventsCore:
     def due(self) -> int | None:
         """When `timer` is next to be called; None if it needn't be. Ticks are only asked for while
         they have something to do here."""
-        tick = self.tick_due if any(self._ticking(event) for event in self._active()) else None
-        if tick is None or self.rotation_due is None:
-            return self.rotation_due if tick is None else tick
-        return min(tick, self.rotation_due)
+        if not any(event.frequency or event.throttled for event in self._active()):
+            self.tick_due = None
+        elif self.tick_due is None:
+            self.tick_due = (self.clock() // TICK_NS + 1) * TICK_NS
+        if self.tick_due is None or self.rotation_due is None:
+            return self.rotation_due if self.tick_due is None else self.tick_due
+        return min(self.tick_due, self.rotation_due)
 
     def timer(self) -> None:
         """The timer interrupt: the tick and the rotation, if they are due."""
         now = self.clock()
-        if now >= self.tick_due:
-            self.tick_due += ((now - self.tick_due) // TICK_NS + 1) * TICK_NS
+        if self.tick_due is not None and now >= self.tick_due:
+            self.tick_due = (now // TICK_NS + 1) * TICK_NS
             self.tick()
         if self.rotation_due is not None and now >= self.rotation_due:
             rotated = self.rotate()
@@ -434,13 +444,8 @@ class EventsCore:
             if event.status == Status.ACTIVE
         ]
 
-    @staticmethod
-    def _ticking(event: PerfEvent) -> bool:
-        return bool(event.frequency) or event.throttled
-
     def tick(self) -> None:
         """perf_event_task_tick(): let throttled events go on, and adjust periods."""
-        self.ticks += 1
         for event in self._active():
             if event.throttled:
                 self._let_go_on(event)
@@ -479,14 +484,21 @@ class EventsCore:
 
     def interrupt(self) -> int:
         """The PMU's interrupt: how many periods were over."""
-        return self.driver.overflow(self.overflow)
+        found = self.driver.overflow(self.overflow)
+        # Linux' RISC-V driver takes no notice of throttling, which could go on for ever here: they
+        # are stopped as perf_event_throttle() of 6.16 means to.
+        for event in self._active():
+            if event.throttled:
+                self.driver.stop(event, False)
+        return found
 
     def overflow(self, event: PerfEvent) -> bool:
         """perf_event_overflow(): a period of an event's is over. Whether it is throttled."""
         if not event.sampling:
             return False
-        if event.interrupts_tick != self.ticks:
-            event.interrupts_tick, event.interrupts = self.ticks, 1
+        tick = self.clock() // TICK_NS
+        if event.interrupts_tick != tick:
+            event.interrupts_tick, event.interrupts = tick, 1
         else:
             event.interrupts += 1
             if event.interrupts > MOST_SAMPLES_A_TICK and not event.throttled:

@@ -100,7 +100,7 @@ class PerfEvent(HwEvent):
         self.enabled = self.running = 0
         # Frequency and throttling.
         self.freq_stamp = self.freq_count_stamp = 0
-        self.interrupts = self.interrupts_tick = 0
+        self.interrupts, self.interrupts_tick = 0, -1
         self.throttled = False
 
     @property

@@ -1,8 +1,8 @@
 """The kernel: tasks, memory, files, signals and time, for programs on one hart.
 
-It takes the traps that the architecture routes to S-mode and answers them as Linux would. All it
-does to the hart goes through CSRs, registers and page tables in RAM; the time that it would take is
-charged (costs.py).
+It takes the traps that the architecture routes to S-mode, or a guest's to VS-mode, and answers them
+as Linux would. All it does to the hart goes through CSRs, registers and page tables in RAM; the
+time that it would take is charged (costs.py).
 """
 
 import fcntl
@@ -19,10 +19,15 @@ from collections import deque
 from errno import ENOSYS
 from types import GeneratorType
 
+from isa.causes import Cause
 from isa.csrs import CSR_NUMBERS
+from isa.modes import VS, VU, Mode, S, U
 from isa.record import Record
 from rvperf.events.table import TRACEPOINT_EVENTS
 from rvperf.machine.executions import PageIdentity
+from rvperf.machine.timing import cycles_of
+from rvperf.machine.traps import Trap
+from rvperf.stack.level import Level
 
 from . import costs, execution, files, procfs, signals
 from .elf import LoadError
@@ -51,7 +56,21 @@ from .tasks import (
 
 __all__ = ["Exit", "Kernel", "LoadError", "resolve_program"]
 
-SSTATUS, SIE, STVEC, SCOUNTEREN, SENVCFG, SEPC, SCAUSE, STVAL, STIMECMP, SATP = (
+(
+    SSTATUS,
+    SIE,
+    STVEC,
+    SCOUNTEREN,
+    SENVCFG,
+    SEPC,
+    SCAUSE,
+    STVAL,
+    STIMECMP,
+    SATP,
+    TIME,
+    VSTIMECMP,
+    HSTATUS,
+) = (
     CSR_NUMBERS[name]
     for name in (
         "sstatus",
@@ -64,14 +83,17 @@ SSTATUS, SIE, STVEC, SCOUNTEREN, SENVCFG, SEPC, SCAUSE, STVAL, STIMECMP, SATP = 
         "stval",
         "stimecmp",
         "satp",
+        "time",
+        "vstimecmp",
+        "hstatus",
     )
 )
 SPP, SPIE, FS, FS_INITIAL = 1 << 8, 1 << 5, 3 << 13, 1 << 13
 STIE = 1 << 5
 SV39 = 8 << 60
-USER = 0
 INTERRUPT = 1 << 63
-TIMER = INTERRUPT | 5
+TIMER, OVERFLOW = INTERRUPT | 5, INTERRUPT | 13
+WFI, WFI_CYCLES, VTW = 0x10500073, cycles_of("system"), 1 << 21
 ILLEGAL, BREAKPOINT, USER_CALL = 2, 3, 8
 PAGE_FAULTS = {12: PROT_EXEC, 13: PROT_READ, 15: PROT_WRITE}
 NEVER = (1 << 64) - 1
@@ -133,12 +155,14 @@ def start_of_time(env):
     return int(given) if given.isdecimal() and len(given) < 12 else DEFAULT_EPOCH
 
 
-class Kernel:
+class Kernel(Level):
     """One Linux, with one program started in it.
 
     `argv` and `env` are what the program gets; `program` is its path if that isn't argv[0]. `cwd`
     is a directory of the host, `allow_write` names further ones that the guest may write in.
     Raises LoadError if the program can't be started.
+
+    A guest's kernel has `mode` VS and physical memory of its own, `ram`; the rest is as in `Level`.
     """
 
     def __init__(
@@ -154,13 +178,22 @@ class Kernel:
         program=None,
         epoch=None,
         ram=None,
+        mode: Mode = S,
+        above=None,
+        tally=None,
     ):
-        self.hart = hart
+        super().__init__(hart, mode, above, tally)
+        self.user_mode = VU if mode == VS else U
+        self.ram = ram or hart.ram
+        self.masked = True
+        """Interrupts are off, as in handlers of interrupts and in the scheduler."""
+        self.driven = False
+        """Whether interrupts are let in while the kernel works: where a PMU's are to be seen."""
         if hart.executions:
             hart.executions.identify = self.identify
         self.verbose = verbose
         allow_open_files()
-        self.frames = Frames(ram or hart.ram, RESERVED)
+        self.frames = Frames(self.ram, RESERVED)
         self.cache = PageCache(self.frames)
         self.shm = SharedMemory(self.cache)
         self.epoch = start_of_time(env) if epoch is None else epoch
@@ -194,6 +227,7 @@ class Kernel:
         self.processes = {}
         self.next_pid = FIRST_PID
         self.armed = NEVER
+        self.time_delta = 0  # what `time` is ahead of the machine's
         self.timers_changed = False  # a timer was started since the last arm()
         self.resched = False
         self.current = None
@@ -256,15 +290,18 @@ class Kernel:
         return files.HostStream(host, flags)
 
     def boot(self):
-        """In S-mode, out of the firmware: sets the hart up and enters the program."""
+        """At the start in S- or VS-mode: sets the hart up and enters the program."""
         hart, task = self.hart, self.current
-        hart.write_csr(STVEC, TEXT)
-        hart.write_csr(SIE, STIE)
-        hart.write_csr(SCOUNTEREN, 7)
-        hart.write_csr(SENVCFG, 1 << 7 | 1 << 6 | 1 << 4)
-        hart.write_csr(STIMECMP, NEVER)
+        self.put(STVEC, TEXT)
+        self.put(SIE, STIE)
+        self.put(SCOUNTEREN, 7)
+        self.put(SENVCFG, 1 << 7 | 1 << 6 | 1 << 4)
+        self.put(STIMECMP, NEVER)
+        self.time_delta = self.get(TIME) - hart.time
         status = hart.read_csr(SSTATUS) & ~(SPP | FS)
         hart.write_csr(SSTATUS, status | SPIE | FS_INITIAL)
+        if self.perf:
+            self.perf.boot()
         hart.x[0:32] = array("Q", bytes(256))
         hart.f[0:32] = array("Q", bytes(256))
         hart.fcsr = 0
@@ -272,6 +309,7 @@ class Kernel:
         self.use(task.memory)
         task.pc = self.entry
         # What perf sees of its own execve: the exec itself, and the call's return.
+        self.masked = False
         if self.perf:
             self.perf.executed(task)
         self.trace_exec(task, os.fsencode(self.program))
@@ -279,40 +317,61 @@ class Kernel:
         self.trace("raw_syscalls:sys_exit", costs.LEAVE_CALL, lambda: {"id": EXECVE, "ret": 0})
         self.leave()
 
+    # CSRs. What accesses cost is part of the kernel's costs, unless they trap.
+
+    def put(self, csr, value):
+        """csrw, as part of some work that is charged."""
+        try:
+            self.hart.write_csr(csr, value)
+        except Trap as trap:
+            self._refused(trap, csr, f"csrw {csr:#x}, a0", value)
+
+    def get(self, csr):
+        """csrr, as part of some work that is charged."""
+        try:
+            return self.hart.read_csr(csr)
+        except Trap as trap:
+            return self._refused(trap, csr, f"csrr a0, {csr:#x}", 0)
+
     # Traps
 
     def trap(self):
-        """Answers the trap that the hart has just delivered to S-mode, and returns to a task."""
+        """Answers the trap that the hart has just delivered here, and returns to a task."""
         hart, task = self.hart, self.current
         spent = hart.cycles - self.entered
         self.user_ns += spent
         task.user_ns += spent
-        cause = hart.read_csr(SCAUSE)
+        cause, value = hart.read_csr(SCAUSE), hart.read_csr(STVAL)
         task.pc = hart.read_csr(SEPC)
+        self.masked = bool(cause & INTERRUPT)
         if self.perf:
             self.perf.entered()
         try:
-            self.answer(task, cause)
+            self.answer(task, cause, value)
         except OutOfMemory:
             self.kill_for_memory()
         if self.finished:
             return
         self.leave()
 
-    def answer(self, task, cause):
+    def answer(self, task, cause, value):
         """Does what a trap asks for, and lets somebody be ready to go on."""
-        hart = self.hart
         if cause == USER_CALL:
             self.system_call(task)
         elif cause in PAGE_FAULTS:
             self.charge(costs.PAGE_FAULT)
-            self.page_fault(task, cause, hart.read_csr(STVAL))
+            self.page_fault(task, cause, value)
         elif cause == TIMER:
             self.charge(costs.INTERRUPT)
+            if self.driven:
+                self.armed = None  # it has to be set anew
+                self.perf.timer()
             self.resched = True
+        elif cause == OVERFLOW:
+            self.perf.overflow()
         else:
             self.charge(costs.TRAP)
-            self.exception(task, cause, hart.read_csr(STVAL))
+            self.exception(task, cause, value)
         if self.arrived:
             self.receive()
         if self.sleepers:
@@ -337,7 +396,7 @@ class Kernel:
     def leave(self):
         """Returns to the current task in user mode."""
         hart = self.hart
-        if self.armed != NEVER or self.ready or self.sleepers or self.timers_changed:
+        if self.armed != NEVER or self.ready or self.sleepers or self.timers_changed or self.driven:
             self.arm()
         hart.write_csr(SEPC, self.current.pc)
         self.entered = hart.cycles
@@ -353,9 +412,23 @@ class Kernel:
             instructions, cycles = instructions + more, cycles + more
         if self.perf:
             self.perf.work(cost, instructions, cycles)
-        self.hart.charge(instructions, cycles)
         self.system_ns += cycles
         self.current.system_ns += cycles
+        if self.driven and not self.masked:
+            self.perf.let_pass(cost, instructions, cycles)
+        else:
+            self.hart.charge(instructions, cycles)
+            if self.above:
+                self.poll()
+
+    def interrupted(self):
+        """An interrupt has come while the kernel worked with interrupts on."""
+        self.perf.interrupted()
+
+    def timer_fired(self):
+        """The timer interrupt came while the kernel worked: what it is for is done at the end."""
+        self.armed, self.timers_changed, self.resched = NEVER, True, True
+        self.put(STIMECMP, NEVER)
 
     def now(self):
         """Nanoseconds since boot: the clock is 1 GHz."""
@@ -417,7 +490,7 @@ class Kernel:
         """Makes the hart translate through an address space."""
         if self.running_memory is not memory:
             self.running_memory = memory
-            self.hart.write_csr(SATP, SV39 | memory.root)
+            self.put(SATP, SV39 | memory.root)
             self.hart.sfence_vma()
 
     # System calls
@@ -519,7 +592,10 @@ class Kernel:
                 continue
             if self.satisfied(task) or signals.deliverable(task):
                 task.state = RUNNABLE
-                if task is not self.current:
+                if task.urgent:
+                    self.ready.appendleft(task)
+                    self.slice_end = self.hart.cycles
+                elif task is not self.current:
                     self.ready.append(task)
             else:
                 still.append(task)
@@ -528,6 +604,13 @@ class Kernel:
     def schedule(self):
         """Chooses who runs next and makes it ready to enter user mode."""
         self.resched = False
+        before, self.masked = self.masked, True
+        try:
+            self._schedule()
+        finally:
+            self.masked = before
+
+    def _schedule(self):
         before, left = self.current, self.current.state != RUNNABLE
         while not self.finished:
             task = self.pick()
@@ -542,7 +625,9 @@ class Kernel:
             self.switch(task)
             before, left = task, False
             if task.sleep is not None:
+                self.masked = False
                 self.proceed(task)
+                self.masked = True
             if task.state == RUNNABLE and (task.notify or task.process.killed_by):
                 signals.deliver(task)
             if task.state == RUNNABLE and not self.finished:
@@ -587,15 +672,35 @@ class Kernel:
                 return
             if deadline is not None:
                 step = min(deadline, self.hart.cycles + int(pause * 1e9) + 1)
-                self.hart.idle_until(step)
+                self.wait(step)
         elif deadline is not None:
-            self.hart.idle_until(deadline)
+            self.wait(deadline)
         else:
             time.sleep(0.05)  # until somebody interrupts us
+
+    def wait(self, until):
+        """Waits, by wfi, for an interrupt, at the latest at a time in nanoseconds since boot. Ends
+        early if whoever takes a guest's wfi lets it."""
+        hart = self.hart
+        if self.mode == VS:
+            self.armed = self.tick_at(until)
+            self.put(STIMECMP, self.armed)
+            if hart.csr_value(HSTATUS) & VTW:
+                self._trap(Trap(Cause.VIRTUAL_INSTRUCTION, WFI), WFI_CYCLES)
+                return
+        hart.idle_until(until)
+
+    def tick_at(self, when):
+        """What the timer is set to for a time in nanoseconds since boot."""
+        return -(-when // NS_PER_TICK) + self.time_delta
 
     def next_deadline(self):
         """When the next timeout or timer falls due, in nanoseconds; None if there is none."""
         soonest = self.outside[0] if self.outside else None
+        if self.driven:
+            due = self.perf.due()
+            if due is not None and (soonest is None or due < soonest):
+                soonest = due
         for task in self.sleepers:
             due = task.wait.deadline
             if due is not None and (soonest is None or due < soonest):
@@ -633,6 +738,8 @@ class Kernel:
 
     def arm(self):
         """Sets the timer interrupt for the next thing that is due."""
+        if self.driven and self.armed is not None and self.tick_at(self.hart.cycles) > self.armed:
+            return  # it is pending, and comes as soon as interrupts are let in
         self.timers_changed = False
         due = self.next_deadline()
         if self.ready:
@@ -640,10 +747,10 @@ class Kernel:
             if self.slice_end <= now:
                 self.slice_end = now + SLICE_NS
             due = self.slice_end if due is None else min(due, self.slice_end)
-        tick = NEVER if due is None else -(-due // NS_PER_TICK)
+        tick = NEVER if due is None else self.tick_at(due)
         if tick != self.armed:
             self.armed = tick
-            self.hart.write_csr(STIMECMP, tick)
+            self.put(STIMECMP, tick)
 
     def switch(self, task):
         """Puts a task's registers into the hart."""
@@ -779,17 +886,19 @@ class Kernel:
         has the timer interrupt fire if the hart is in user mode.
         """
         self.arrived.append(signal)
-        if self.hart.mode == USER:
-            self.armed = 0
-            self.hart.set_csr(STIMECMP, 0)
+        self._fire()
 
     def interrupt_at(self, when, signal):
         """A signal from outside at a time to come, in nanoseconds since boot."""
         self.outside = (when, signal)
         self.timers_changed = True
-        if self.hart.mode == USER:
+        self._fire()
+
+    def _fire(self):
+        """Has the timer interrupt come now if the hart is in user mode."""
+        if self.hart.mode == self.user_mode:
             self.armed = 0
-            self.hart.set_csr(STIMECMP, 0)
+            self.hart.set_csr(VSTIMECMP if self.mode == VS else STIMECMP, 0)
 
     def receive(self):
         """Posts the signals that have come from outside."""

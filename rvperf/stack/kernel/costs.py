@@ -37,6 +37,20 @@ def fixed():
     return TRAP, INTERRUPT, PAGE_FAULT, COPY_PAGE, SIGNAL, SWITCH
 
 
+# With a PMU driver: what an overflow takes beside the driver's own part, and perf's own work.
+PMU_INTERRUPT = Cost("riscv_intc_irq", 350, 600, callers=("do_irq", ENTRY))
+SAMPLE = Cost("perf_event_output_forward", 900, 1500, callers=("__perf_event_overflow",))
+OPEN_EVENT = Cost("__do_sys_perf_event_open", 6000, 9800, callers=CALL)
+CLOSE_EVENT = Cost("perf_release", 2000, 3300, callers=CALL)
+POLL = Cost("do_sys_poll", 1500, 2300, callers=CALL)
+WORKER = Cost("process_one_work", 2500, 4000, callers=("worker_thread",))
+
+
+def driven():
+    """The costs of a kernel that drives a PMU."""
+    return PMU_INTERRUPT, SAMPLE, OPEN_EVENT, CLOSE_EVENT, POLL, WORKER
+
+
 MODELLED = {
     "read": Cost("ksys_read", 800, 1200, 8),
     "write": Cost("ksys_write", 800, 1200, 8),

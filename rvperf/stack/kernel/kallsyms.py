@@ -3,12 +3,15 @@
 The kernel is a model, so its functions have names and places but no code. Each function that work
 is charged to (costs.py), and each that leads to one, is given `SIZE` bytes, in the order of the
 names, so that samples of the kernel fall on a symbol and stay the same from version to version of
-the cost table's figures.
+the cost table's figures. Where a PMU is driven there are the functions that do it as well, behind
+all others.
 """
 
 from functools import cache
 
 from isa.record import Record
+from rvperf.stack.costs import Cost
+from rvperf.stack.pmu_drivers import costs as drivers
 
 from . import costs
 from .syscalls import TABLE
@@ -43,12 +46,19 @@ class KernelSymbols(Record):
 
 
 @cache
-def symbols() -> KernelSymbols:
-    """The kernel's symbols."""
+def symbols(driven: bool = False) -> KernelSymbols:
+    """The kernel's symbols; with those of its PMU drivers if it is `driven`."""
     names = set(costs.ENTRIES)
     for cost in costs.fixed():
         names |= {cost.symbol, *cost.callers}
     for call in TABLE.values():
         names |= {call.cost.symbol, *call.cost.callers}
-    addresses = {name: FIRST + SIZE * n for n, name in enumerate(sorted(names))}
+    ordered = sorted(names)
+    if driven:
+        further = set()
+        work = [value for value in vars(drivers).values() if isinstance(value, Cost)]
+        for cost in (*work, *costs.driven()):
+            further |= {cost.symbol, *cost.callers}
+        ordered += sorted(further - names)
+    addresses = {name: FIRST + SIZE * n for n, name in enumerate(ordered)}
     return KernelSymbols(addresses, FIRST + SIZE * len(addresses))

@@ -9,89 +9,21 @@ here. Each task has its own countdown, as each has its own context in Linux. Wha
 
 from __future__ import annotations
 
-import struct
-
-from isa.record import Record
-from rvperf.events import Event
 from rvperf.events.tracepoints import pack
 from rvperf.machine.hart import SOURCES
-from rvperf.machine.timing import cycles_of
 
-from . import costs, kallsyms
+from . import costs
 from .memory import PROT_EXEC, PROT_READ
+from .samples import CONTEXT_USER, Details, Sampler, Sampling
 
 U, S = 0, 1
-MASK = (1 << 64) - 1
-CONTEXT_KERNEL, CONTEXT_USER = -128 & MASK, -512 & MASK  # perf_callchain_context
-SP, FP, RA, PC = 2, 8, 1, 32
 TICK_NS = 4_000_000  # CONFIG_HZ is 250
 SHORTEST_CLOCK_NS = 10_000  # perf_swevent_start_hrtimer's least period
 NSEC = 1_000_000_000
 NEVER = 1 << 62
-MOST_STACK = 127  # sysctl kernel.perf_event_max_stack
 CLOCKS = ("task-clock", "cpu-clock")
 SOFTWARE_IN_KERNEL = ("context-switches", "cpu-migrations")
 FAULTS = ("page-faults", "minor-faults", "major-faults")
-
-
-class Sampling(Record):
-    """How an event is to be sampled."""
-
-    event: Event
-    source: str
-    """What counts it: one of hart.SOURCES, a clock, a software event or a tracepoint."""
-    kind: str
-    """"hardware", "clock", "software", "tracepoint"; "none" counts nothing, ever."""
-    period: int = 0
-    """0 for a group's member that is only read when its leader overflows."""
-    freq: int = 0
-    """Samples a second that the period is adjusted to; 0 for a fixed period."""
-    skid: int = 0
-    """How many instructions after the one that overflowed the sample falls on."""
-    leader: int | None = None
-    """The place of the group's leader among the events, if this one is read with it."""
-
-
-class Details(Record):
-    """What a sample has besides where and when."""
-
-    callchain: str | None = None
-    """"fp", "exact", "lbr" or "dwarf". dwarf leaves the user's part to who reads; lbr has a frame
-    pointers' chain as well as branch records, as perf does."""
-    branch_depth: int = 0
-    """How many control transfers a sample has with it; 0 for none."""
-    max_stack: int = MOST_STACK
-    user_registers: bool = False
-    user_stack: int = 0
-    """Bytes of stack to copy."""
-    addresses: bool = False
-    """Say what memory the sampled instruction accesses."""
-    weights: bool = False
-    """Say how many cycles it takes."""
-    kernel_chain: bool = True
-    user_chain: bool = True
-    """Which parts of call chains are wanted."""
-    counts_by_task: bool = False
-    """Tell at a task's end what each event has counted in it (inherit_stat)."""
-    truth: bool = False
-    """Keep what the kernel's own work and software events count by place: see `exact`."""
-    switches: bool = False
-    """Tell when tasks are switched."""
-    inherit: bool = True
-    """Count in tasks that the first one makes, too."""
-    enable_at: int = 0
-    """ns since boot before which nothing is sampled; -1 never ends."""
-    all_tasks: bool = False
-    """One countdown for the CPU rather than one for each task."""
-
-
-class Sample:
-    """One sample. Registers are in perf's order for riscv: pc, then x1 to x31."""
-
-    __slots__ = (
-        "event", "ip", "user", "pid", "tid", "time", "period", "addr", "callchain", "raw", "values",
-        "registers", "stack", "branches", "access", "exact", "weight", "physical",
-    )  # fmt: skip
 
 
 class Open:
@@ -124,34 +56,49 @@ class Open:
         return bool(self.spec.freq) and self.spec.kind != "clock"
 
 
-class PerfEvents:
+class PerfEvents(Sampler):
     """The events that are open, for one kernel. `sink` takes what happens: see session.record."""
 
-    def __init__(self, kernel, samplings: tuple[Sampling, ...], details: Details, sink):
-        self.kernel, self.hart = kernel, kernel.hart
-        self.details, self.sink = details, sink
+    def __init__(
+        self, kernel, samplings: tuple[Sampling, ...], details: Details, sink, symbols=None
+    ):
+        super().__init__(kernel, details, sink, symbols)
         self.open = [Open(number, spec) for number, spec in enumerate(samplings)]
-        sampled = [one for one in self.open if one.period]
+        sampled = self.sampled = self._counted_down()
         self.hardware = [one for one in sampled if one.spec.kind == "hardware"]
         self.clocks = [one for one in sampled if one.spec.kind == "clock"]
         self.software = {}
         for one in self.open:
             if one.spec.kind in ("software", "tracepoint"):
                 self.software.setdefault(one.spec.source, []).append(one)
-        self.ticking = any(one.adjusts for one in self.open)
+        self.ticking = any(one.adjusts for one in sampled)
         self.next_tick = TICK_NS
         self.skidding = []  # (instructions retired when it is due, event, period)
-        self.symbols = kallsyms.symbols()
         self.enabled = not details.enable_at
         self.on_enable = None
         """Called when a delay is over."""
         if not self.enabled:
             self._pause()
         self.by_task = {}  # what each event has counted in a task that is not running
-        self.at_switch = [0] * len(self.open)
+        self.accounted = self._accounted()
+        self.at_switch = [0] * len(self.accounted)
         self.exact = {}  # by (event, where): where is a kernel symbol, or (area's name, address)
         self.own = self._let_engine_sample()
         self.left = {}  # of tasks that don't run: what each event has left until its next sample
+
+    def _counted_down(self) -> list[Open]:
+        """The events whose samples are taken here."""
+        return [one for one in self.open if one.period]
+
+    def _accounted(self) -> list[Open]:
+        """The events whose counts by task are kept here."""
+        return self.open
+
+    def group_values(self, one: Open) -> list[tuple[int, int]]:
+        """As `Sampler.group_values`."""
+        leader = one.spec.leader
+        group = [other for other in self.open if other.spec.leader == leader]
+        return [(self.value(other), other.number) for other in group]
 
     def _let_engine_sample(self) -> dict[int, Open]:
         """Events whose samples the engine can take by itself, by their source's place."""
@@ -198,15 +145,19 @@ class PerfEvents:
     def _enable(self) -> None:
         """A delay is over."""
         self.enabled = True
-        for one in self.open:
-            if one.period:
-                one.target = self.value(one) + one.period
+        for one in self.sampled:
+            one.target = self.value(one) + one.period
         if self.on_enable:
             self.on_enable()
 
     def _when_to_enable(self) -> int | None:
         """The clock at which a delay ends; None if there is none."""
         return None if self.enabled or self.details.enable_at < 0 else self.details.enable_at
+
+    # What only a PMU's driver needs (driven_perf.py).
+
+    def boot(self) -> None:
+        """The kernel boots."""
 
     # Counts.
 
@@ -220,7 +171,9 @@ class PerfEvents:
             return count
         if one.spec.kind == "clock":
             kernel = self.kernel
-            running = kernel.hart.cycles - kernel.entered if kernel.hart.mode == U else 0
+            running = (
+                kernel.hart.cycles - kernel.entered if kernel.hart.mode == kernel.user_mode else 0
+            )
             return kernel.user_ns + kernel.system_ns + running
         return one.count
 
@@ -278,7 +231,7 @@ class PerfEvents:
                 due = self.hart.instructions + one.spec.skid
                 self.skidding.append((due, one, period))
             else:
-                self._user_sample(one, period, self.hart.before)
+                self.user_sample(one, period, self.hart.before)
 
     def _skidded(self) -> None:
         """Samples whose instruction has come. The one before which it was is `before`'s."""
@@ -288,16 +241,16 @@ class PerfEvents:
         due = [entry for entry in self.skidding if entry[0] <= now]
         self.skidding = [entry for entry in self.skidding if entry[0] > now]
         for _, one, period in due:
-            self._user_sample(one, period, self.hart.before)
+            self.user_sample(one, period, self.hart.before)
 
     def entered(self) -> None:
         """The kernel was entered: an interrupt on its way arrives now, on the last instruction."""
         if not self.skidding:
             return
         pending, self.skidding = self.skidding, []
-        registers = [*self.hart.x[0:32], self.kernel.current.pc]
+        registers = self.registers()
         for _, one, period in pending:
-            self._user_sample(one, period, registers)
+            self.user_sample(one, period, registers)
 
     def _overflowed(self, one: Open, count: int, later: int = 0) -> int:
         """Begin the next period, `later` cycles from now; gives the one that has ended
@@ -328,7 +281,7 @@ class PerfEvents:
         now = self.hart.cycles
         while self.next_tick <= now:
             self.next_tick += TICK_NS
-        for one in self.open:
+        for one in self.sampled:
             if one.adjusts:
                 count = self.value(one)
                 delta, one.count_stamp = count - one.count_stamp, count
@@ -353,128 +306,14 @@ class PerfEvents:
                     place = (one.target - start - 1) * instructions // total
                     at = (one.target - start) * cycles // total
                     period = self._overflowed(one, one.target, at)
-                    self._kernel_sample(one, period, cost, place, at)
+                    self.kernel_sample(one, period, cost, place, at)
         for one in self.clocks:
             start = self.value(one)
             while one.target <= start + cycles:
                 at = one.target - start
                 period = self._overflowed(one, one.target, at)
                 if one.kernel:
-                    self._kernel_sample(one, period, cost, (at - 1) * instructions // cycles, at)
-
-    def _kernel_sample(self, one, period, cost, place, later, raw=None, addr=0) -> None:
-        """A sample in a function of the kernel's, `later` cycles from now."""
-        ip = self.symbols.place(cost.symbol, place)
-        sample = self._sample(one, ip, False, period, self.hart.cycles + later)
-        sample.addr, sample.raw = addr, raw
-        chain = [] if self.details.callchain else None
-        if self.details.callchain and self.details.kernel_chain:
-            chain = [CONTEXT_KERNEL, ip, *map(self.symbols.call, cost.callers)]
-        self._finish(sample, chain, [*self.hart.x[0:32], self.kernel.current.pc])
-
-    def _user_sample(self, one, period, registers, addr=0, raw=None) -> None:
-        """A sample of the current task; `registers` are x0 to x31 and pc."""
-        sample = self._sample(one, registers[PC], True, period, self.hart.cycles)
-        sample.addr, sample.raw = addr, raw
-        self._finish(sample, [] if self.details.callchain else None, registers)
-
-    def _sample(self, one, ip, user, period, time) -> Sample:
-        task = self.kernel.current
-        sample = Sample()
-        sample.event, sample.ip, sample.user = one.number, ip, user
-        sample.pid, sample.tid = task.process.pid, task.tid
-        sample.time, sample.period = time, period
-        sample.registers = sample.stack = sample.branches = sample.access = None
-        sample.exact = user and not one.spec.skid
-        sample.values = None
-        sample.weight = sample.physical = 0
-        if one.spec.leader is not None:
-            sample.values = [
-                (self.value(other), other.number)
-                for other in self.open
-                if other.spec.leader == one.spec.leader
-            ]
-        return sample
-
-    def _finish(self, sample, chain, registers) -> None:
-        details = self.details
-        excluded = self.open[sample.event].spec.event.exclude_user
-        if chain is not None and details.user_chain and not (excluded and not sample.user):
-            chain += self._user_chain(registers, details.max_stack - len(chain))
-        sample.callchain = chain
-        if details.user_registers:
-            sample.registers = [registers[PC], *registers[1:32]]
-        if details.branch_depth:
-            sample.branches = self._branches(registers is self.hart.before)
-        if details.user_stack:
-            sample.stack = self._copied_stack(registers[SP])
-        if sample.user and (details.addresses or details.weights):
-            self._look_at_instruction(sample, registers)
-        self.sink.sample(sample)
-
-    def _user_chain(self, registers, most: int) -> list[int]:
-        """The user's part of a call chain, its marker first."""
-        kind = self.details.callchain
-        if kind in ("fp", "lbr"):
-            return [CONTEXT_USER, *self._frames(registers, most - 1)]
-        if kind == "exact":
-            before = registers is self.hart.before
-            return [CONTEXT_USER, registers[PC], *self.hart.call_stack(most - 2, before)]
-        return []
-
-    def _branches(self, before: bool) -> list:
-        """What is in the branch records: transfers.Transfer, newest first; with lbr the calls that
-        have not returned, as (from, to)."""
-        if self.details.callchain == "lbr":
-            return self.hart.call_records(self.details.branch_depth, before)
-        return self.hart.branch_records()
-
-    def _frames(self, registers, most: int) -> list[int]:
-        """perf_callchain_user() of arch/riscv: the chain of frame pointers.
-
-        As the kernel does it: for the innermost frame ra is taken to be the return address, which
-        is right in a leaf function and wrong in one that has called another.
-        """
-        found = [registers[PC]]
-        fp, ra = registers[FP], registers[RA]
-        memory = self.kernel.current.memory
-        while fp and not fp & 3 and len(found) < most:
-            record = memory.peek(fp - 16 & MASK, 16)
-            if record is None:
-                break
-            fp, saved = struct.unpack("<QQ", record)
-            ra = ra or saved
-            if not ra:
-                break
-            found.append(ra)
-            ra = 0
-        return found
-
-    def _copied_stack(self, sp: int) -> bytes:
-        """The user's stack from sp upwards, as far as it is mapped."""
-        memory, parts, at = self.kernel.current.memory, [], sp
-        end = sp + self.details.user_stack
-        while at < end:
-            size = min(end - at, 4096 - (at & 4095))
-            part = memory.peek(at, size)
-            if part is None:
-                break
-            parts.append(part)
-            at += size
-        return b"".join(parts)
-
-    def _look_at_instruction(self, sample, registers) -> None:
-        """What memory the sampled instruction accesses, and how long it takes."""
-        from .memory_access import access_of, instruction_at
-
-        memory = self.kernel.current.memory
-        if self.details.weights:
-            decoded = instruction_at(memory, registers[PC])
-            sample.weight = cycles_of(decoded.insn.kind) if decoded else 0
-        if self.details.addresses and not sample.addr:
-            sample.access = access_of(memory, registers)
-            sample.addr = sample.access[1] if sample.access else 0
-            sample.physical = memory.physical(sample.addr)
+                    self.kernel_sample(one, period, cost, (at - 1) * instructions // cycles, at)
 
     # Software events and tracepoints.
 
@@ -513,10 +352,9 @@ class PerfEvents:
             period = self._overflowed(one, one.count)
             if in_kernel:
                 cost = costs.Cost(in_kernel, 0, 0, callers=costs.callers_of(in_kernel))
-                self._kernel_sample(one, period, cost, 0, 0, raw, addr)
+                self.kernel_sample(one, period, cost, 0, 0, raw, addr)
             else:
-                registers = [*self.hart.x[0:32], self.kernel.current.pc]
-                self._user_sample(one, period, registers, addr, raw)
+                self.user_sample(one, period, self.registers(), addr, raw)
 
     # Tasks.
 
@@ -531,7 +369,7 @@ class PerfEvents:
             return
         if not self.enabled:
             return
-        now = [(one, self.value(one)) for one in self.open if one.period]
+        now = [(one, self.value(one)) for one in self.sampled]
         self.left[before] = [one.target - value for one, value in now]
         left = self.left.pop(after, None)
         if not self.details.inherit and after is not self.kernel.first:
@@ -542,7 +380,7 @@ class PerfEvents:
 
     def _count_for(self, task) -> list[int]:
         """Put what has been counted since the last switch to a task's account."""
-        now = [self.value(one) for one in self.open]
+        now = [self.value(one) for one in self.accounted]
         spent = self.by_task.get(task, [0] * len(now))
         found = [a + b - c for a, b, c in zip(spent, now, self.at_switch, strict=True)]
         self.by_task[task], self.at_switch = found, now
@@ -578,7 +416,7 @@ class PerfEvents:
         if self.details.counts_by_task:
             running = task is self.kernel.current
             spent = self._count_for(task) if running else self.by_task.get(task, ())
-            for one, count in zip(self.open, spent, strict=False):
+            for one, count in zip(self.accounted, spent, strict=False):
                 self.sink.read(task, one.number, count)
             self.by_task.pop(task, None)
         self.sink.exit(task)

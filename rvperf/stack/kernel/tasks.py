@@ -177,4 +177,5 @@ class Task:
         self.in_call = False
         self.exit_code = 0
         self.vfork_done = True
+        self.urgent = False  # takes the CPU as soon as it wakes
         self.user_ns = self.system_ns = 0
