@@ -76,11 +76,15 @@ class View(Record):
 
 class Part(Record):
     """The CSR `of` as an indirect register has it: what it shows of a value, and what the CSR gets
-    when `new` is written there over `old`."""
+    when `new` is written there over `old`.
 
-    of: str
+    With an `index` it is an entry of something that has no CSRs; without a name it is always 0.
+    """
+
+    of: str | None
     show: Callable[[int], int] = lambda value: value
     take: Callable[[int, int], int] = lambda old, new: new
+    index: int | None = None
 
 
 class Window(Record):

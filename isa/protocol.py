@@ -119,6 +119,9 @@ class Machine(Protocol):
     def order_invalidations(self) -> None:
         """Order what Svinval invalidates and what translates before and after."""
 
+    def clear_transfers(self) -> None:
+        """Clear the control transfer records."""
+
     def need(self, extension: str) -> None:
         """Illegal instruction, unless the hart has an extension that not all have."""
 

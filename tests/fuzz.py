@@ -24,6 +24,10 @@ from isa.ext import RV64GC
 from isa.modes import VU, U
 from rvperf.engine.native import EXTRA, Native
 from rvperf.engine.reference import Reference
+from rvperf.machine.ctr import DYNAMIC, WRITABLE
+from rvperf.machine.pmu import CYCLE_BUDGET
+from rvperf.machine.pmu import EVENTS as COUNTED
+from rvperf.machine.transfers import TYPES
 from rvperf.machine.traps import Trap
 from tests.machine.harts import (
     FS,
@@ -162,7 +166,6 @@ BLOCK = 128  # bytes from one of a program's blocks to the next
 DATA, DATA_PAGES = RAM_AT + 0x18_000, 32  # where their data is mapped, to pages in another order
 READ_ONLY, UNMAPPED = (3, 9, 10, 20, 26), (6, 27)  # of these pages
 LEAF, CODE_FRAME, FRAMES = 3, 4, 20  # pages of RAM: the last table, the program's, the data's
-EVENTS = frozenset({"branches", "loads", "stores"})
 VALUES = range(10, 16)  # integer registers that programs calculate with; x5 and x6 are temporary
 POINTERS = (2, 8, 9)
 DATA_REGISTER, BLOCKS_REGISTER = 16, 17
@@ -173,13 +176,14 @@ class AtOnce:
 
     alive = True
 
-    def __init__(self):
+    def __init__(self, live):
+        self.live = live
         self.done = []
 
     def send(self, head, pages, also=()):
         from rvperf.engine.worker import Job, compile_region
 
-        self.done.append(compile_region(Job(head, EVENTS, pages, also))[0])
+        self.done.append(compile_region(Job(head, self.live, pages, also))[0])
 
     def receive(self):
         done, self.done = self.done, []
@@ -191,12 +195,13 @@ class Paged(Pair):
 
     mode, root = U, "satp"
     hart_of = {"ram_size": 64 << 12, "mstatus": FS}
+    live = frozenset({"branches", "loads", "stores"})
 
     def __init__(self):
         from rvperf.engine.hot import Regions
 
-        regions = Regions(EVENTS)
-        regions.worker = AtOnce()
+        regions = Regions(self.live)
+        regions.worker = AtOnce(self.live)
         self.engines = [
             Native(hart_in(extra=EXTRA, **self.hart_of), regions),
             Reference(hart_in(**self.hart_of)),
@@ -281,6 +286,66 @@ class PagedGuest(Paged):
                 put_entry(hart, last, n, entry)
             hart.set_csr(CSR_NUMBERS["hgatp"], SV39 | root >> 12)
         super().begin(random)
+
+
+class PagedCounters(PagedGuest):
+    """As `PagedGuest`, with counters that overflow every now and then: of each event, in some
+    modes."""
+
+    hart_of = {**PagedGuest.hart_of, "extensions": ("H", "Sscofpmf")}
+    live = PagedGuest.live | {CYCLE_BUDGET}
+
+    def begin(self, random: Random) -> None:
+        super().begin(random)
+        self.random = random
+        for n in range(3, 12):
+            event = random.choice(list(COUNTED)) | random.getrandbits(5) << 58
+            for engine in self.engines:
+                engine.hart.set_csr(CSR_NUMBERS[f"mhpmevent{n}"], event | 1 << 63)
+
+    def slice(self, budget: int) -> list:
+        """As above, up to the first overflow; what counters there came to is part of it."""
+        n, left = self.random.randrange(3, 12), self.random.choice((1, 2, 9, 60, 300))
+        for engine in self.engines:
+            hart = engine.hart
+            hart.set_csr(CSR_NUMBERS["mip"], 0)
+            event = hart.csr_value(CSR_NUMBERS[f"mhpmevent{n}"])
+            hart.set_csr(CSR_NUMBERS[f"mhpmevent{n}"], event & ~(1 << 63))
+            hart.set_csr(CSR_NUMBERS[f"mhpmcounter{n}"], -left)
+        found = super().slice(budget)
+        names = ["mip", "scountovf", *(f"mhpmcounter{n}" for n in range(3, 12))]
+        return [
+            (*each, [engine.hart.csr_value(CSR_NUMBERS[name]) for name in names])
+            for each, engine in zip(found, self.engines, strict=True)
+        ]
+
+
+class PagedRecords(PagedGuest):
+    """As `PagedGuest`, with control transfer records whose filters change."""
+
+    hart_of = {**PagedGuest.hart_of, "extensions": ("H", "Smcsrind", "Smctr")}
+    live = PagedGuest.live | TYPES.keys() | {DYNAMIC}
+
+    def begin(self, random: Random) -> None:
+        super().begin(random)
+        self.random = random
+
+    def slice(self, budget: int) -> list:
+        """As above; the records are part of what each came to."""
+        control = self.random.choice((0, 1, 1, 1)) | self.random.getrandbits(16) << 32
+        if self.random.random() < 0.3:
+            control = 1
+        if self.random.random() < 0.5:
+            for engine in self.engines:
+                engine.hart.set_csr(CSR_NUMBERS["vsctrctl"], control)
+                engine.hart.set_csr(CSR_NUMBERS["sctrdepth"], control >> 32 & 3)
+        found = super().slice(budget)
+        records = []
+        for engine in self.engines:
+            ctr = engine.hart.ctr
+            each = [[ctr.entry(part, n) for part in WRITABLE] for n in range(ctr.depth)]
+            records.append((ctr.status, each))
+        return [(*each, record) for each, record in zip(found, records, strict=True)]
 
 
 def program(random: Random) -> bytes:
@@ -377,7 +442,7 @@ def fuzz_regions(count: int, seed: int = 0, each: int = 20, pairs: type[Paged] =
 
     `each` of them share a pair of harts, so that code changes as well.
     """
-    entered = 0
+    entered = overflows = 0
     for n in range(count):
         random = Random(f"regions {seed} {n}")
         if n % each == 0:
@@ -393,10 +458,12 @@ def fuzz_regions(count: int, seed: int = 0, each: int = 20, pairs: type[Paged] =
                     engine.hart.pc += 4
             for _ in range(3):
                 native.regions.poll()
+            overflows += native.hart.overflowed
         entered += bool(native.regions.known)
         memories = [engine.hart.ram.read(RAM_AT, RAM_SIZE) for engine in pair.engines]
         assert memories[0] == memories[1], f"{said}: memory differs"
     assert entered > count // 2, "hardly anything has been compiled"
+    assert pairs is not PagedCounters or overflows > count, "hardly anything has overflowed"
     return count
 
 

@@ -1,6 +1,13 @@
 """A slice of the fuzzing that `make fuzz` does in full."""
 
-from tests.fuzz import PagedGuest, fuzz_programs, fuzz_regions, fuzz_words
+from tests.fuzz import (
+    PagedCounters,
+    PagedGuest,
+    PagedRecords,
+    fuzz_programs,
+    fuzz_regions,
+    fuzz_words,
+)
 
 
 def test_engines_agree_on_random_words_and_none_crashes():
@@ -13,6 +20,14 @@ def test_engines_agree_on_random_programs_that_are_compiled():
 
 def test_engines_agree_on_random_programs_of_guests_that_are_compiled():
     assert fuzz_regions(60, seed=3, pairs=PagedGuest) == 60
+
+
+def test_engines_agree_on_where_counters_overflow_in_compiled_programs():
+    assert fuzz_regions(60, seed=4, pairs=PagedCounters) == 60
+
+
+def test_engines_agree_on_control_transfer_records_of_compiled_programs():
+    assert fuzz_regions(40, seed=5, pairs=PagedRecords) == 40
 
 
 def test_mutated_programs_neither_crash_nor_hang():

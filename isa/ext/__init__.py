@@ -13,6 +13,7 @@ from isa.ext import (
     smcdeleg,
     smcntrpmf,
     smcsrind,
+    smctr,
     smstateen,
     ssaia,
     sscofpmf,
@@ -62,6 +63,7 @@ EXTENSIONS = (
     smcsrind.EXTENSION,
     smcdeleg.EXTENSION,
     smcntrpmf.EXTENSION,
+    smctr.EXTENSION,
     xrvpt.EXTENSION,
     ssaia.EXTENSION,
     shlcofideleg.EXTENSION,
@@ -78,6 +80,7 @@ OPTIONAL = {
     "Smcntrpmf": (),
     "Smcsrind": (),
     "Smcdeleg": ("Smcsrind",),
+    "Smctr": ("Smcsrind",),
     "Xrvpt": ("H", "Sscofpmf", "Smcntrpmf", "Smcdeleg"),
 }
 EVERY = frozenset(extension.name for extension in EXTENSIONS)

@@ -44,9 +44,14 @@ def _pointer(m, address: Ssa, offset: int) -> str:
     return m.code.address(base, offset)
 
 
-def record_transfer(m, type, at, to, mispredicted, cycle: Ssa) -> None:
-    """Put a control transfer into the ring; `mispredicted` is a word or 0 or 1."""
+def record_transfer(m, type, at, to, mispredicted, cycle: Ssa, asks: bool = False) -> None:
+    """Put a control transfer into the ring; `mispredicted` is a word or 0 or 1. `asks`: if its type
+    is recorded now."""
     code = m.code
+    if asks:
+        wanted, done = code.fresh("wanted"), code.fresh("done")
+        code.branch(m.read_field("transfers").shr(type) & 1 == 0, done, wanted)
+        code.start(wanted)
     place = m.read_field("transfers_at")
     record = code.address(m.field("transfer_ring"), place)
     info = Ssa(code, 0) + type + mispredicted * transfers.MISPREDICTED
@@ -59,6 +64,9 @@ def record_transfer(m, type, at, to, mispredicted, cycle: Ssa) -> None:
     for offset, word in words:
         code.store(code.address(record, offset), word)
     code.store(m.field("transfers_at"), place + transfers.TRANSFER & TRANSFER_RING - 1)
+    if asks:
+        code.goto(done)
+        code.start(done)
 
 
 def beyond(m) -> Ssa:

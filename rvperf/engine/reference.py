@@ -22,6 +22,7 @@ ILLEGAL_INSTRUCTION, BREAKPOINT, LOAD_MISALIGNED, STORE_MISALIGNED = 2, 3, 4, 6
 VIRTUAL_INSTRUCTION = 22
 ECALL_FROM = {U: 8, VU: 8, S: 9, VS: 10, M: 11}
 MSTATUS, MENVCFG, SENVCFG, HENVCFG, HSTATUS = 0x300, 0x30A, 0x10A, 0x60A, 0x600
+SCTRSTATUS = 0x14F
 MSTATUS_TVM, MSTATUS_TW, MSTATUS_TSR = 1 << 20, 1 << 21, 1 << 22
 HSTATUS_VTVM, HSTATUS_VTW, HSTATUS_VTSR, HSTATUS_HU = 1 << 20, 1 << 21, 1 << 22, 1 << 9
 CACHE_BLOCK = 64
@@ -231,6 +232,11 @@ class Effects:
     def order_invalidations(self):
         """What Svinval orders is in order already; TVM and VTVM do not bar it."""
         self._privileged(0, 0)
+
+    def clear_transfers(self):
+        """Where sctrstatus may be accessed: the manual's rules are the same."""
+        self.hart.csrs.permit(SCTRSTATUS, self.hart.mode, write=True)
+        self.after = self.hart.ctr.clear
 
     def need(self, extension):
         if extension not in self.hart.extensions:

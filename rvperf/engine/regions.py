@@ -24,6 +24,7 @@ from rvperf.engine.lower import ATTRIBUTES, Native, function_text, is_native, ne
 from rvperf.engine.recording import cycle_now, pop_call, push_call, record_transfer
 from rvperf.engine.ssa import LIKELY, METADATA, UNLIKELY, Code, Ssa, SsaBit, in_state, typed
 from rvperf.machine.calls import LINKS, hints
+from rvperf.machine.ctr import DYNAMIC
 from rvperf.machine.hart import COUNTED_BY_KIND_NAMES
 from rvperf.machine.state import HART
 from rvperf.machine.timing import MISPREDICT_CYCLES, cycles_of, learn, predict, predictor_index
@@ -401,6 +402,7 @@ class Compiled(Native):
         self.windows = Windows()
         self.records_calls = "calls" in live
         self.recorded = {number for name, number in TYPES.items() if name in live}
+        self.asks = DYNAMIC in live  # whether a type is recorded just now
         self.counted = [name for name in ("branches", "loads", "stores") if name in live]
         self.budget_of_cycles = layout.CYCLE_BUDGET in live
         self._plan()
@@ -698,7 +700,7 @@ class Compiled(Native):
         type_ = type_of(step.decoded.insn.kind, *links)
         if type_ in self.recorded:
             cycle = self._cycle_after(self.counts + self._tally(step))
-            record_transfer(self, type_, step.pc, self.jumped, 0, cycle)
+            record_transfer(self, type_, step.pc, self.jumped, 0, cycle, self.asks)
 
     def _cycle_after(self, counts: Counter) -> Ssa:
         """The mode's cycles when `counts` will have been settled."""
@@ -873,7 +875,7 @@ class Compiled(Native):
                 known = predict(code.load(counter, 8), SsaBit(code, way))
                 missed = self._count_branch(counter, *known)
                 cycle = self._cycle_after(self.counts)
-                record_transfer(self, TAKEN_BRANCH, step.pc, pc, missed, cycle)
+                record_transfer(self, TAKEN_BRANCH, step.pc, pc, missed, cycle, self.asks)
                 self._arrive(pc)
                 code.goto(self._label(pc))
                 continue

@@ -40,7 +40,7 @@ def place_of(csr: str, field: str) -> int:
 
 MENVCFG, STIMECMP = CSR_NUMBERS["menvcfg"], CSR_NUMBERS["stimecmp"]
 INHIBIT, FCSR = CSR_NUMBERS["mcountinhibit"], CSR_NUMBERS["fcsr"]
-MIP, SCOUNTOVF = CSR_NUMBERS["mip"], CSR_NUMBERS["scountovf"]
+MIP, SCOUNTOVF, SCTRSTATUS = (CSR_NUMBERS[name] for name in ("mip", "scountovf", "sctrstatus"))
 SCOUNTINHIBIT = CSR_NUMBERS["scountinhibit"]
 COUNTER, EVENT = CSR_NUMBERS["mcycle"], CSR_NUMBERS["mhpmevent3"] - FIRST
 FRM_AT, FFLAGS = place_of("fcsr", "frm"), bits_of("fcsr", "fflags")
@@ -143,7 +143,11 @@ class CsrFile:
         row = self.rows[number]
         if row.select:
             part = self._part(row)
-            return part.show(self.value(CSR_NUMBERS[part.of])) if part else 0
+            if not part or not part.of:
+                return 0
+            if part.index is not None:
+                return self.hart.ctr.entry(part.of, part.index)
+            return part.show(self.value(CSR_NUMBERS[part.of]))
         return row.read(self.named)
 
     def _part(self, row: Csr) -> Part | None:
@@ -156,9 +160,14 @@ class CsrFile:
         """Give the CSR what is legal of a value, through a view its part of the CSR behind."""
         csr = self.rows[number]
         if csr.select:
-            if part := self._part(csr):
-                number = CSR_NUMBERS[part.of]
-                self.write(number, part.take(self.value(number), new & MASK))
+            part = self._part(csr)
+            if not part or not part.of:
+                return
+            if part.index is not None:
+                self.hart.ctr.put_entry(part.of, part.index, new)
+                return
+            number = CSR_NUMBERS[part.of]
+            self.write(number, part.take(self.value(number), new & MASK))
             return
         if number == SCOUNTINHIBIT and "qemu-scountinhibit" in self.quirks:
             number, new = INHIBIT, new & self.words[MCOUNTEREN]
@@ -312,6 +321,15 @@ def _counts(csr: int, number: int) -> Elsewhere:
     return Elsewhere(lambda file: file.words[csr], put)
 
 
+def _records(number: int, get: Callable[[CsrFile], int] | None = None) -> Elsewhere:
+    """A CSR that decides what control transfers are recorded."""
+
+    def put(file: CsrFile, value: int) -> None:
+        file.hart.ctr.write(number, value)
+
+    return Elsewhere(get or (lambda file: file.words[number]), put)
+
+
 def _put_inhibit(file: CsrFile, value: int) -> None:
     changed = file.words[INHIBIT] ^ value
     file.words[INHIBIT] = value
@@ -329,6 +347,11 @@ ELSEWHERE = {
     CSR_NUMBERS["mcyclecfg"]: _counts(CSR_NUMBERS["mcyclecfg"], CYCLE),
     CSR_NUMBERS["minstretcfg"]: _counts(CSR_NUMBERS["minstretcfg"], INSTRET),
     INHIBIT: Elsewhere(lambda file: file.words[INHIBIT], _put_inhibit),
+    **{
+        CSR_NUMBERS[name]: _records(CSR_NUMBERS[name])
+        for name in ("mctrctl", "vsctrctl", "sctrdepth")
+    },
+    SCTRSTATUS: _records(SCTRSTATUS, lambda file: file.hart.ctr.status),
     SCOUNTOVF: Elsewhere(lambda file: file.hart.pmu.overflow_bits, _put_nothing),
     VSSTATUS: Elsewhere(lambda file: file.words[VSSTATUS], _put_vsstatus),
     VSIE: Elsewhere(_guest_view(MIE, VSIE), _put_guest_view(MIE, VSIE, VS_INTERRUPTS)),

@@ -28,6 +28,7 @@ from isa.routing import (
 )
 from rvperf.machine.calls import Calls
 from rvperf.machine.csrs import CsrFile, bits_of, place_of
+from rvperf.machine.ctr import DYNAMIC, ControlTransferRecords
 from rvperf.machine.executions import Executions, PageIdentity
 from rvperf.machine.pmu import SOURCES, Pmu
 from rvperf.machine.ram import Ram
@@ -108,6 +109,7 @@ RESERVATION, MODE, ACCESS, SATP, PC, CALLS, CALLS_BEFORE, STATE_VSATP, STATE_HGA
 PENDING = ("instructions", "extra_cycles", "branches", "branch_misses", "loads", "stores")
 INSTRUCTIONS, EXTRA_CYCLES, _, BRANCH_MISSES, _, _ = (HART[name] // 8 for name in PENDING)
 NOTHING = array("Q", [0] * len(PENDING))
+RETURN_LENGTH = 4  # of mret and sret
 NO_STOPS = [NO_STOP] * len(SOURCES)
 # What an instruction of a kind adds one to, besides `instructions`.
 COUNTED_BY_KIND_NAMES = {
@@ -211,12 +213,15 @@ class Hart:
         self.reservation = None
         self.calls: Calls | None = None  # the shadow call stack, while one is kept
         self.transfers: Transfers | None = None  # control transfer records, likewise
+        self.ctr: ControlTransferRecords | None = None  # those that software controls (Smctr)
         self.executions: Executions | None = None  # executions by address, likewise
         self.csrs = CsrFile(self, STANDARD | extensions, counters, quirks)
         self.pmu = Pmu(self, counters, selectors)
         self._watched = self.pmu.live
         self.mstatus = self.csrs.words[MSTATUS]
         self.mode = M
+        if "Smctr" in extensions:
+            self.ctr = ControlTransferRecords(self)
         self.floats_changed()
 
     pc = _word("pc")
@@ -236,12 +241,16 @@ class Hart:
     @mode.setter
     def mode(self, mode: int) -> None:
         words = self._words
+        if self.ctr:
+            self.ctr.leave()
         before, words[MODE] = words[MODE], mode
         if self._watched:
             self.stale = True
         if (before ^ mode) & VIRTUAL:
             self.guest_status_changed()
         self._translations = self._walked[mode, words[ACCESS]]
+        if self.ctr:
+            self.ctr.enter()
 
     @property
     def context(self) -> tuple[int, int | tuple[int, int], int]:
@@ -444,7 +453,8 @@ class Hart:
         """What compiled code must be made to record and count: names for the engine's `live`."""
         types = self.transfers.types if self.transfers else ()
         counted = self.pmu.compiled_for if self.pmu.overflows else ()
-        return frozenset((*types, *counted, *(("calls",) if self.calls else ())))
+        others = (("calls", self.calls), (DYNAMIC, self.ctr))
+        return frozenset((*types, *counted, *(name for name, kept in others if kept)))
 
     def call_stack(self, limit: int = 127, before: bool = False) -> list[int]:
         """The return addresses of the calls under way, innermost first; none if not recorded.
@@ -601,6 +611,8 @@ class Hart:
             words[address] = trap.gpa >> 2 if trap else 0
             words[instruction] = trap.tinst if trap else 0
         state[PC] = handler(words[tvec], cause, interrupt)
+        if self.ctr:
+            self.ctr.trapped(mode, to, words[epc], cause, interrupt)
         self.mode = to
 
     def sret(self) -> None:
@@ -625,7 +637,10 @@ class Hart:
             to, status = leave(S, self.mstatus, bool(words[HSTATUS] & SPV))
             words[HSTATUS] &= ~SPV
             self.set_mstatus(status)
-        self._words[PC] = words[FRAME_CSRS[of][0]]
+        source, self._words[PC] = self._words[PC], words[FRAME_CSRS[of][0]]
+        if self.ctr:
+            # The instruction is complete, and pc behind it.
+            self.ctr.returned(self._words[MODE], to, source - RETURN_LENGTH & MASK)
         self.mode = to
 
     def pending_interrupt(self) -> Interrupt | None:

@@ -38,7 +38,7 @@ NOT_FOR_QEMU = {
     "cbo.inval", "cbo.clean", "cbo.flush", "cbo.zero", "wrs.nto", "wrs.sto",
     "czero.eqz", "czero.nez",
 }  # fmt: skip
-OF_GUESTS = {insn.name for insn in RV64GC.insns if insn.extension in ("H", "Svinval")}
+OF_GUESTS = {insn.name for insn in RV64GC.insns if insn.extension in ("H", "Svinval", "Smctr")}
 NOT_FOR_QEMU |= OF_GUESTS  # and stand in test_guests.py
 UNICORN_EXTENSIONS = ("I", "M", "A", "F", "D", "C")
 

@@ -25,12 +25,17 @@ def permits(name: str, mode: int, write: bool = False, **others: int) -> bool:
     return CSRS[CSR_NUMBERS[name]].permits(mode, write, lambda other: others.get(other, 0))
 
 
-# What binutils 2.40 does not know, as the manual lists it; the last is our own (Xrvpt).
+# What binutils 2.40 does not know, as the manual lists it; one is our own (Xrvpt).
 NEWER = {
     "scountinhibit": 0x120,
     "mcyclecfg": 0x321,
     "minstretcfg": 0x322,
     "vscountinhibit": 0x6C0,
+    "mctrctl": 0x34E,
+    "sctrctl": 0x14E,
+    "vsctrctl": 0x24E,
+    "sctrdepth": 0x15F,
+    "sctrstatus": 0x14F,
 } | {
     f"{prefix}ireg{n}": first + offset
     for prefix, first in (("m", 0x350), ("s", 0x150), ("vs", 0x250))

@@ -181,7 +181,7 @@ def test_vti_takes_the_interrupts_from_vs_mode(name, vti):
         ("vsatp", 7, 9 << 60 | 5, 7),
         ("vsepc", 0, 0x1003, 0x1002),
         ("vstvec", 0x100, 0x203, 0x200),
-        ("mstateen0", 0, ONES, 3 << 62 | 3 << 59),  # 59 with Ssaia, 60 with Smcsrind
+        ("mstateen0", 0, ONES, 3 << 62 | 3 << 59 | 1 << 54),  # AIA, CSRIND, CTR
         ("mstateen1", 0, ONES, 1 << 63),
         ("sstateen0", 0, ONES, 0),
     ],
