@@ -58,3 +58,78 @@ class StatResult(Record):
     """How often the command ran; the counts and the elapsed time are means over these."""
     elapsed_deviation: float = 0.0
     """Standard deviation of the mean of the elapsed time, in ns."""
+
+
+class VmExitRow(Record):
+    """VM exits of one kind: the guest stopped, the host did something, the guest went on.
+
+    Times are from the exit to the next entry. `key` says more than the cause does: the CSR's name,
+    the SBI call (`pmu.counter_start`), the guest physical address; empty if there is no more.
+    """
+
+    cause: int
+    """scause, bit 63 of interrupts included."""
+    key: str
+    samples: int
+    total_ns: int
+    min_ns: int
+    max_ns: int
+    squares: int = 0
+    """The sum of the squared times, for their deviation."""
+
+
+class KvmStatResult(Record):
+    """What `perf kvm stat` shows of one VM."""
+
+    command: tuple[str, ...]
+    rows: tuple[VmExitRow, ...]
+    elapsed: int
+    exit: Exit
+
+
+class Operation(Record):
+    """One step of what hardware and software did, at a time and in a mode."""
+
+    time_ns: int
+    lane: str
+    """VU, VS, HS or M."""
+    text: str
+    kind: str
+    """csr, trap, sbi, interrupt, exit, return or work."""
+
+
+class DesignResult(Record):
+    """What one run under one design of PMU virtualisation took.
+
+    Modes are "M", "HS" and "VS". `vm_exits_by_cause` has perf's names of causes, or scause's
+    number; `sbi_calls` are the host's, to firmware, and `guest_sbi_calls` the guest's, each of
+    which is a VM exit too. `cycles` is what was added to the cycles of the same run without
+    perf, and `overhead_percent` their share of these.
+    """
+
+    vpmu: str
+    overflow_irqs: dict[str, int]
+    """By the mode that took them."""
+    vm_exits: int
+    vm_exits_by_cause: dict[str, int]
+    pmu_exits: int
+    """Those that the PMU is the reason of."""
+    sbi_calls: int
+    sbi_calls_by_function: dict[str, int]
+    sbi_calls_by_origin: dict[str, int]
+    """Keys: guest operation, overflow, vcpu switch, host perf, boot."""
+    csr_accesses: dict[str, int]
+    trapped_csrs: dict[str, int]
+    saves: int
+    """Registers of counters that were saved for the guest."""
+    restores: int
+    samples: int
+    lost: int
+    cycles: int
+    overhead_percent: float
+    host_can_profile: bool
+    guest_sbi_calls: int = 0
+    notes: tuple[str, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    """One overflow, step by step, if that was asked for."""
+    exit: Exit = Exit(code=0)

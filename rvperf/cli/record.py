@@ -7,9 +7,10 @@ import signal
 import sys
 
 from isa.record import replace
+from rvperf.cli import virtual_options
 from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
 from rvperf.cli.stat import ENGINE, EVENTS, FAILED_STATUS, SANDBOX, events_of, missing
-from rvperf.cli.streams import standard, tell
+from rvperf.cli.streams import say, standard, tell
 from rvperf.events import Event, parse_events
 
 SYNOPSIS = "rvperf record [<options>] [<command>]"
@@ -206,14 +207,27 @@ OPTIONS = (
            "the machine's, 0; :pp is exact whatever is given)", "number", "n"),
     *SANDBOX,
     ENGINE,
+    *virtual_options.OPTIONS,
 )  # fmt: skip
 
+KVM_OPTIONS = (
+    *(option for option in OPTIONS if option is not virtual_options.VM),
+    *virtual_options.SIDES,
+)
 
-def run(words: list[str]) -> int:
+
+def run(words: list[str], whose: virtual_options.Sides | None = None) -> int:
+    """`record`, or `kvm record` of the host's samples, the guest's or both."""
     descriptors = standard()
     try:
-        options, command = parse(OPTIONS, words)
+        options, command = parse(OPTIONS if whose is None else KVM_OPTIONS, words)
+        if explained := virtual_options.explained(options):
+            say(explained)
+            return 0
         options["output"] = None if options["output"] == "" else options["output"]
+        if whose is not None:
+            whose = virtual_options.sides(whose, options)
+            options["vm"], options["output"] = True, options["output"] or whose.file
         events = check(options, command)
     except Usage as mistake:
         page = usage(SYNOPSIS, OPTIONS, mistake.about).replace("\n\n", f"\n{ALSO}\n", 1)
@@ -221,7 +235,7 @@ def run(words: list[str]) -> int:
         return mistake.status
     if options["dry_run"]:
         return 0
-    return sample(options, tuple(command), events, descriptors, words)
+    return sample(options, tuple(command), events, descriptors, words, whose)
 
 
 def check(options, command) -> tuple[Event, ...]:
@@ -231,6 +245,7 @@ def check(options, command) -> tuple[Event, ...]:
     if options["all_kernel"] and options["all_user"]:
         both = ("all-kernel", "all-user")
         raise Usage(" Error: option `all-kernel' cannot be used with all-user\n", both)
+    virtual_options.check(options)
     if not command:
         raise Usage("\n", None)
     if options["count"] is not None and options["freq"] is not None:
@@ -374,14 +389,13 @@ def how_of(options):
     )
 
 
-def sample(options, command, events, descriptors, words) -> int:
-    """Run and record, and say what was written."""
+def request_of(options, command, events, descriptors, words):
+    """What the session is asked to record."""
     from rvperf.session import Workload
-    from rvperf.session.record import RecordRequest, record
+    from rvperf.session.record import RecordRequest
 
     gc.freeze()
     gc.enable()
-    quiet = options["quiet"]
     output, pipe_to = destination(options)
     if output is None:
         descriptors = (descriptors[0], descriptors[2], descriptors[2])
@@ -397,7 +411,7 @@ def sample(options, command, events, descriptors, words) -> int:
     )
     switching = options["switch_output"]
     build_ids = "cache" if options["buildid_cache"] else "table"
-    request = RecordRequest(
+    return RecordRequest(
         workload=workload,
         events=events,
         how=how_of(options),
@@ -416,8 +430,15 @@ def sample(options, command, events, descriptors, words) -> int:
         max_bytes=options["max_size"] or 0,
         truth=bool(options["truth"]),
     )
+
+
+def sample(options, command, events, descriptors, words, whose=None) -> int:
+    """Run and record, and say what was written."""
+    quiet = options["quiet"]
+    request = request_of(options, command, events, descriptors, words)
+    output, switching = request.output, options["switch_output"]
     told = (lambda text: None) if quiet else tell
-    result = record(request, told)
+    result = measure(options, request, told, whose)
     if result.truth is not None and not result.full:
         from rvperf.profile.truth import Truth, append
 
@@ -434,6 +455,19 @@ def sample(options, command, events, descriptors, words) -> int:
     if result.interrupted or result.exit.signal is not None:
         end_by(signal.SIGINT if result.interrupted else result.exit.signal)
     return result.exit.code or 0
+
+
+def measure(options, request, told, whose):
+    machine = virtual_options.machine(options)
+    if machine is None:
+        from rvperf.session.record import record
+
+        return record(request, told)
+    from rvperf.session import virtual
+
+    if whose is None:
+        return virtual.record(request, machine, told)
+    return virtual.record(request, machine, told, host=whose.host, guest=whose.guest)
 
 
 def destination(options) -> tuple[str | None, int]:

@@ -6,8 +6,9 @@ import os
 import signal
 
 from isa.record import replace
+from rvperf.cli import virtual_options
 from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
-from rvperf.cli.streams import standard, tell
+from rvperf.cli.streams import say, standard, tell
 from rvperf.cli.syntax import syntax_error
 from rvperf.events import DEFAULT, Event, EventSyntaxError, detailed, parse_events
 from rvperf.render import stat as render
@@ -128,6 +129,7 @@ OPTIONS = (
     missing("", "iostat"),
     *SANDBOX,
     ENGINE,
+    *virtual_options.OPTIONS,
 )
 
 
@@ -135,9 +137,14 @@ def run(words: list[str]) -> int:
     descriptors = standard()
     try:
         options, command = parse(OPTIONS, words)
+        if explained := virtual_options.explained(options):
+            say(explained)
+            return 0
         check(options, command)
     except Usage as mistake:
-        tell(mistake.message + usage(SYNOPSIS, OPTIONS, mistake.about))
+        plain = isinstance(mistake, virtual_options.Mistake)
+        page = "" if plain else usage(SYNOPSIS, OPTIONS, mistake.about)
+        tell(mistake.message + page)
         return mistake.status
     events = wanted(options)
     try:
@@ -202,6 +209,7 @@ def check(options, command) -> None:
     if options["engine"] not in ("native", "reference"):
         message = f" Error: there is no engine `{options['engine']}', only native and reference\n"
         raise Usage(message, ("engine",))
+    virtual_options.check(options)
     if not command:
         raise Usage("\n", None)
     if command[0] in ("record", "report"):
@@ -224,7 +232,29 @@ def wanted(options) -> tuple[Event, ...]:
 
 def measure(options, command, events, descriptors) -> StatResult:
     """One run. What nothing can count gets its row here, so the session only sees the rest."""
-    from rvperf.session import StatRequest, Workload, stat
+    request = request_of(options, command, events, descriptors)
+    machine = virtual_options.machine(options)
+    if machine is None:
+        from rvperf.session import stat
+
+        result = stat(request)
+    else:
+        from rvperf.session import virtual
+
+        result = virtual.stat(request, machine)
+    counted = iter(result.counts)
+    counts = [
+        replace(next(counted), context=event.context)
+        if event.countable
+        else Count(event.name, event.symbol, None, supported=False)
+        for event in events
+    ]
+    return replace(result, counts=tuple(counts))
+
+
+def request_of(options, command, events, descriptors):
+    """What the session is asked to count."""
+    from rvperf.session import StatRequest, Workload
 
     gc.freeze()  # what is imported by now is no garbage
     gc.enable()
@@ -239,15 +269,7 @@ def measure(options, command, events, descriptors) -> StatResult:
         verbose=options["verbose"],
         descriptors=descriptors,
     )
-    result = stat(StatRequest(workload, tuple(event for event in events if event.countable)))
-    counted = iter(result.counts)
-    counts = [
-        replace(next(counted), context=event.context)
-        if event.countable
-        else Count(event.name, event.symbol, None, supported=False)
-        for event in events
-    ]
-    return replace(result, counts=tuple(counts))
+    return StatRequest(workload, tuple(event for event in events if event.countable))
 
 
 def mean(results: list[StatResult]) -> StatResult:

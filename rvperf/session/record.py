@@ -99,7 +99,7 @@ class Session:
         how = request.how
         self.specs = specs(request.events, how)
         try:
-            self.machine = Emulated(request.workload, live_for(request), self.prepare)
+            self.machine = self.make_machine(live_for(request))
         except SessionError as error:
             names = ",".join(spec.name for spec in self.specs)
             what = f"Failed to collect '{names}' for the '{request.workload.argv[0]}' workload:"
@@ -114,9 +114,18 @@ class Session:
         self.woken = 0
         """Rounds in the files that were switched away from."""
         asked = replace(details(how), truth=request.truth)
-        self.perf = PerfEvents(self.kernel, samplings(request.events, how), asked, self.recording)
+        self.perf = self.make_perf(asked)
         self.full = ""
         self.switch_now = False
+
+    def make_machine(self, live: frozenset[str]) -> Emulated:
+        """The machine to record on."""
+        return Emulated(self.request.workload, live, self.prepare)
+
+    def make_perf(self, asked: Details) -> PerfEvents:
+        """What samples in the kernel."""
+        asked_of = samplings(self.request.events, self.request.how)
+        return PerfEvents(self.kernel, asked_of, asked, self.recording)
 
     def prepare(self, hart) -> None:
         """Switch on the recorders that the samples need."""

@@ -1,60 +1,91 @@
-"""A machine with a hypervisor: a program runs in VU-mode under a guest kernel in VS-mode, a host
-in HS-mode and firmware in M-mode."""
+"""Runs a program in a virtual machine and measures there: `stat --vm`, `record --vm`, `kvm`."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
-from rvperf.engine.reference import Reference
-from rvperf.machine.hart import VS, VU, Hart, M, S
-from rvperf.machine.ram import Ram
-from rvperf.machine.traps import Trap
+from isa.record import Record, replace
+from rvperf.events import Event
+from rvperf.machine.hart import VS, VU, S
+from rvperf.results import Count, DesignResult, KvmStatResult, StatResult, VmExitRow
 from rvperf.session import (
-    CYCLES_A_TICK,
     FAILED,
-    LATE,
-    LOOK_UP,
-    NEVER,
-    STIMECMP,
+    HARDWARE,
+    NATIVE_COUNTERS,
     SessionError,
+    StatRequest,
     Workload,
+    _exit,
     check_directories,
 )
-from rvperf.stack.firmware import Firmware
-from rvperf.stack.hypervisor import Hypervisor, Vcpu, Vm
-from rvperf.stack.hypervisor.vpmu import Vpmu
+from rvperf.session.board import Board
+from rvperf.session.record import RecordRequest, RecordResult, Session, kind_of, samplings
+from rvperf.stack.hypervisor import Vcpu
+from rvperf.stack.hypervisor.exits import is_of_pmu, name_of_cause
+from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
 from rvperf.stack.kernel import Kernel, LoadError, resolve_program
+from rvperf.stack.kernel.driven_perf import SELECTORS, DrivenPerf
+from rvperf.stack.kernel.perf_tool import SWITCH_NS, PerfTool
+from rvperf.stack.kernel.samples import Details, Sampling
+from rvperf.stack.pmu_drivers.delegation import DelegationDriver
+from rvperf.stack.pmu_drivers.riscv_pmu import Driver
+from rvperf.stack.pmu_drivers.sbi import SbiDriver
+from rvperf.stack.sbi import Extension, Snapshot, Srst, name_of
 
-EXTENSIONS = ("H", "Svinval", "Smstateen", "Ssaia", "Sscofpmf", "Shlcofideleg")
-VM_MEMORY = 4 << 30
-HOST_MEMORY = 256 << 20
-TABLES = 4 << 20  # of each VM, for the second stage
-VSTIMECMP = 0x24D
+SHARED_PAGE = 3 << 20  # in a guest's memory: for snapshots of counters
+CYCLES = 1  # SBI's event_idx, which perf itself tries out
+
+
+class VmOptions(Record):
+    """What sort of virtual machine.
+
+    `counters` is how many programmable counters the guest gets, None for what the design gives.
+    `switches` and `host_switches` are how often, beside what happens anyway, the guest's kernel and
+    the host take the program and the vCPU's thread off their CPU for a moment. `isa` overrides the
+    hart's extensions.
+    """
+
+    vpmu: str = "passthrough"
+    counters: int | None = None
+    quirks: frozenset[str] = frozenset()
+    switches: int = 0
+    host_switches: int = 0
+    isa: frozenset[str] | None = None
+    policy: str = "lazy"
 
 
 class VirtualMachine:
-    """A hart with firmware, a host with KVM, and one VM with a kernel and a program in it."""
+    """A board with one VM, and in it a kernel with one program, for `session.record.Session`.
 
-    def __init__(self, workload: Workload, live: frozenset[str], vpmu: Vpmu | None = None):
-        self.workload = workload
-        native = workload.engine == "native"
-        if native:
-            from rvperf.engine.native import EXTRA, Native
-        ram = Ram(HOST_MEMORY + VM_MEMORY)
-        self.hart = hart = Hart(ram, EXTRA if native else 0, EXTENSIONS)
+    `sampled` are the events that the guest's perf opens, with `details` of their samples, which go
+    to `sink`. `command` is which of perf's commands runs in the guest, None for none at all.
+    """
+
+    def __init__(self, workload: Workload, options: VmOptions, live: frozenset[str], prepare=None,
+                 selectors: frozenset[int] = frozenset()):  # fmt: skip
+        self.workload, self.options = workload, options
+        design = DESIGNS[options.vpmu]
+        extensions = design.extensions if options.isa is None else options.isa
+        given = {} if options.counters is None else {"counters": options.counters}
+        if design.name == "passthrough":
+            given["policy"] = options.policy
+        self.vpmu = design(quirks=options.quirks, **given)
+        self.board = Board(workload.engine, extensions, selectors=selectors)
+        one = self.board.harts[0]
+        self.hart, self.host, self.firmware = one.hart, one.host, one.firmware
+        if prepare:
+            prepare(self.hart)
         check_directories(workload)
-        self.firmware = Firmware(hart)
-        self.host = Hypervisor(hart, self._serve_firmware)
-        tables = ram.base + (64 << 20)
-        at = ram.base + HOST_MEMORY
-        self.vm = Vm(self.host, 0, at, VM_MEMORY, (tables, tables + TABLES), vpmu or Vpmu())
+        self.vm = self.board.vm(0, self.vpmu)
+        self.vcpu = Vcpu(self.vm, self._guest)
         try:
             program = resolve_program(
                 workload.argv[0], workload.env.get("PATH"), workload.sysroot, os.getcwd()
             )
             self.kernel = Kernel(
-                hart,
+                self.hart,
                 workload.argv,
                 workload.env,
                 sysroot=workload.sysroot,
@@ -63,77 +94,189 @@ class VirtualMachine:
                 verbose=bool(workload.verbose),
                 program=program,
                 ram=self.vm.memory,
+                mode=VS,
+                above=self.vcpu.leave,
             )
         except LoadError as error:
             reason = os.strerror(error.errno)
             raise SessionError(f"Workload failed: {reason}\n{error.message}", FAILED) from None
-        self.vcpu = Vcpu(self.vm, self._guest)
         self.vcpu.software = self.kernel
-        self.regions = None
-        if native:
-            from rvperf.engine.hot import Regions
-
-            self.regions = Regions(live | hart.recorded, f"{workload.sysroot}\0{program}")
-        self.engine = Native(hart, self.regions) if native else Reference(hart)
+        self.host.add(self.vcpu)
+        self.board.make_engines(live, f"{workload.sysroot}\0{program}")
         self.interrupts = 0
+        self.while_running = None
+        """Called now and then while the program runs, if set."""
+        self.at_end: Callable[[], None] | None = None
+        """Called in the guest when its program has ended, if set."""
+        self.began = 0
+        """The clock when perf, or without it the program, began in the guest."""
 
-    def _serve_firmware(self) -> None:
-        self.firmware.trap()
+    def driver(self) -> Driver:
+        """The guest's PMU driver."""
+        kind, kernel = self.vpmu.guest_driver, self.kernel
+        return driver_of(kind, kernel, self.vm.memory, self.options.quirks)
 
     def _guest(self) -> None:
         """What runs in the VM's VS-mode: the kernel, from its boot to its end."""
-        kernel, vcpu, hart = self.kernel, self.vcpu, self.hart
+        kernel, hart = self.kernel, self.hart
+        if kernel.perf:
+            kernel.perf.on_booted = self._booted
+        else:
+            self._booted()
         kernel.boot()
         while not kernel.finished:
             if hart.mode != VS:
-                vcpu.leave()
+                self.vcpu.leave()
             kernel.trap()
+        if self.at_end:
+            self.at_end()
+        kernel.call(Extension.SRST, Srst.SYSTEM_RESET)
+
+    def _booted(self) -> None:
+        """Booting is over: what has been counted of operations so far is not of interest."""
+        self.began = self.hart.cycles
+        self.vcpu.exits.clear()
+        for level in (self.kernel, self.host, self.firmware):
+            level.tally.clear()
+        for origin in self.host.calls_by_origin:
+            self.host.calls_by_origin[origin] = 0
+        self.host.overflow_interrupts = 0
+        self.vpmu.saves = self.vpmu.restores = 0
+
+    def perf_begins(self, command: str, perf: DrivenPerf) -> None:
+        """Have perf's `command` run in the guest beside the program."""
+
+        def start() -> None:
+            now, every = self.hart.cycles, SWITCH_NS
+            times = (now + every // 2 + n * every for n in range(self.options.host_switches))
+            self.host.scheduler.interludes.extend(times)
+
+        PerfTool(perf, command, self.options.switches, start)
 
     def run(self) -> None:
-        """Run until the guest's program ends."""
+        """Run until the guest's program ends. ^C goes to the program."""
         previous = signal.signal(signal.SIGINT, self._interrupted)
+        if self.workload.timeout_ns is not None:
+            self.kernel.interrupt_at(self.workload.timeout_ns, signal.SIGTERM)
         try:
-            self.firmware.boot(0)
-            self.host.boot()
-            self.host.start(self.vcpu)
-            self.host_started()
-            self._loop()
+            self.board.while_running = self.while_running
+            self.board.run(lambda level: driver_of(self.vpmu.host_driver, level))
         finally:
             signal.signal(signal.SIGINT, previous)
-            self.hart.collect()
-            if self.regions:
-                self.regions.finish()
-
-    def host_started(self) -> None:
-        """The host's tick begins with the first vCPU."""
 
     def _interrupted(self, number, frame) -> None:
         self.interrupts += 1
         self.kernel.interrupt(signal.SIGINT if self.interrupts == 1 else signal.SIGKILL)
 
-    def _loop(self) -> None:
-        hart = self.hart
-        while not self.vcpu.finished:
-            mode = hart.mode
-            if mode == VU:
-                self._run_user()
-            elif mode == VS:
-                self.host.vcpu.resume()
-            elif mode == S:
-                self.host.trap()
-            elif mode == M:
-                self.firmware.trap()
 
-    def _run_user(self) -> None:
-        hart = self.hart
-        if hart.interrupt():
-            return
-        words = hart.csrs.words
-        due = min(words[STIMECMP], words[VSTIMECMP])
-        step = LOOK_UP[self.workload.engine]
-        if due != NEVER:
-            step = min(step, max((due * CYCLES_A_TICK - hart.cycles) // 8, LATE))
-        try:
-            self.engine.run(step)
-        except Trap as trap:
-            hart.take(trap)
+def driver_of(kind: str, level, memory=None, quirks: frozenset[str] = frozenset()) -> Driver:
+    """A kernel's PMU driver, by what `Vpmu.guest_driver` and `host_driver` call it."""
+    if kind == "delegation":
+        return DelegationDriver(level, quirks=quirks)
+    shared = Snapshot(memory, memory.base + SHARED_PAGE) if kind == "snapshot" else None
+    return SbiDriver(level, shared, quirks=quirks)
+
+
+def selectors_of(events: tuple[Event, ...]) -> frozenset[int]:
+    """The events that counters will be asked for."""
+    sources = {HARDWARE[event.source] for event in events if event.source in HARDWARE}
+    return frozenset({SELECTORS[source] for source in sources})
+
+
+# perf stat in the guest.
+
+
+def stat(request: StatRequest, options: VmOptions) -> StatResult:
+    """Run the program in a VM to its end, and count in the guest."""
+    return _counted(request, options)[1]
+
+
+def _counted(
+    request: StatRequest, options: VmOptions, prepared: Callable = lambda machine: None
+) -> tuple[VirtualMachine, StatResult]:
+    events = request.events
+    live = frozenset({NATIVE_COUNTERS.get(event.source) for event in events} - {None})
+    machine = VirtualMachine(
+        request.workload, options, live, selectors=selectors_of(events) | {CYCLES}
+    )
+    kernel = machine.kernel
+    asked = tuple(
+        Sampling(event, HARDWARE.get(event.source, event.source or ""), kind_of(event))
+        for event in events
+    )
+    perf = kernel.perf = DrivenPerf(kernel, asked, machine.driver(), Details())
+    machine.perf_begins("stat", perf)
+    prepared(machine)
+    read = {}
+    machine.at_end = lambda: read.update(perf.counts())
+    machine.run()
+    counts = tuple(_count(machine, number, event, read) for number, event in enumerate(events))
+    ended = StatResult(
+        command=request.workload.argv,
+        counts=counts,
+        elapsed=machine.hart.cycles - machine.began,
+        user=kernel.user_ns,
+        system=kernel.system_ns,
+        exit=_exit(kernel.exit),
+        interrupted=machine.interrupts > 0,
+    )
+    return machine, ended
+
+
+def _count(machine: VirtualMachine, number: int, event: Event, read: dict) -> Count:
+    """What perf stat in the guest read of an event."""
+    kernel = machine.kernel
+    shown = (event.name, event.symbol)
+    details = {"unit": event.unit, "scale": event.scale, "context": event.context}
+    if event.source in HARDWARE:
+        found = read.get(number)
+        if found is None or not found.supported:
+            return Count(*shown, None, supported=False, **details)
+        return Count(*shown, found.count, enabled=found.enabled, running=found.running, **details)
+    ran = kernel.user_ns + kernel.system_ns
+    values = {
+        "task-clock": ran,
+        "cpu-clock": ran,
+        "duration_time": machine.hart.cycles - machine.began,
+        "user_time": kernel.user_ns,
+        "system_time": kernel.system_ns,
+    }
+    if event.source in values:
+        value = values[event.source]
+    elif event.source in kernel.tracepoints:
+        value = 0 if event.exclude_kernel else kernel.tracepoints[event.source]
+    else:
+        value = kernel.counts[event.source]
+    times = value if event.kind == "tool" else ran
+    return Count(*shown, value, enabled=times, running=times, **details)
+
+
+# perf record in the guest.
+
+
+def record(request: RecordRequest, options: VmOptions, told=lambda text: None) -> RecordResult:
+    """Run the program in a VM to its end, and sample in the guest."""
+    return GuestSession(request, options, told).run()
+
+
+class GuestSession(Session):
+    """One recording in a VM."""
+
+    def __init__(self, request: RecordRequest, options: VmOptions, told):
+        self.options = options
+        super().__init__(request, told)
+
+    def make_machine(self, live: frozenset[str]) -> VirtualMachine:
+        selectors = selectors_of(self.request.events) | {CYCLES}
+        return VirtualMachine(self.request.workload, self.options, live, self.prepare, selectors)
+
+    def make_perf(self, asked: Details) -> DrivenPerf:
+        perf = DrivenPerf(
+            self.kernel,
+            samplings(self.request.events, self.request.how),
+            self.machine.driver(),
+            asked,
+            self.recording,
+        )
+        self.machine.perf_begins("record", perf)
+        return perf

@@ -118,10 +118,9 @@ def test_sbi_calls(program, driver, command, calls, period):
     assert machine.calls == calls(len(machine.samples))
 
 
-@pytest.mark.parametrize("n", [0, 1, 3])
-def test_each_wakeup_of_another_task_is_a_pair_more(program, n):
-    wakeups = tuple(600_000 + 100_000 * i for i in range(n))
-    machine = Machine(program, "instructions:u", tool="stat", wakeups=wakeups).run()
+@pytest.mark.parametrize("n", [0, 1, 3, 9])
+def test_each_run_of_another_task_is_a_pair_more(program, n):
+    machine = Machine(program, "instructions:u", tool="stat", switches=n).run()
     assert machine.calls == 4 * (2 + n)
     assert machine.kernel.counts["context-switches"] == 2 * (1 + n)
     assert counts(machine) == [COUNT]

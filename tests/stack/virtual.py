@@ -92,7 +92,8 @@ class Stack:
         self.firmware.boot(0)
         self.host.boot()
         self.host.count_with(self.driver_for(self.host, self.vpmu.host_driver, None))
-        self.host.start(vcpu)
+        self.host.add(vcpu)
+        self.host.start()
         while not vcpu.finished:
             {VS: vcpu.resume, S: self.host.trap, M: self.firmware.trap}[self.hart.mode]()
         return guest

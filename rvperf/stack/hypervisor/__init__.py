@@ -21,6 +21,7 @@ from rvperf.stack.pmu_drivers.riscv_pmu import Driver
 
 from . import costs
 from .instructions import CsrAccess, Wfi, decoded
+from .scheduling import NS_PER_TIME, Scheduler
 from .vcpu import NEVER, OWN, Exit, Vcpu
 from .vm import Vm
 
@@ -92,7 +93,6 @@ GUESTS_INTERRUPTS = sum(
 TIME_COUNTER = 1 << 1
 CACHE_BLOCKS = 1 << 7 | 1 << 6 | 1 << 4  # henvcfg.CBZE, CBCFE, CBIE = flush
 TICK_NS = 4_000_000  # CONFIG_HZ is 250
-NS_PER_TIME = 100  # the timebase is 10 MHz
 GUEST_PAGE_FAULTS = (
     Cause.INSTRUCTION_GUEST_PAGE_FAULT,
     Cause.LOAD_GUEST_PAGE_FAULT,
@@ -129,7 +129,7 @@ class Hypervisor(Level):
         self.vcpu: Vcpu | None = None
         """Whose state the hart has, whether the guest runs or the host does."""
         self.vms: list[Vm] = []
-        self.next_tick = 0
+        self.scheduler = Scheduler(self)
         self.smstateen = "Smstateen" in hart.extensions
         self.filtering = {"Ssaia", "Sscofpmf"} <= hart.extensions
 
@@ -153,14 +153,17 @@ class Hypervisor(Level):
         driver.probe()
         self.core = EventsCore(driver, lambda: self.hart.cycles)
 
-    def start(self, vcpu: Vcpu) -> None:
-        """Let a vCPU run for the first time, from its reset state."""
+    def add(self, vcpu: Vcpu) -> None:
+        """A vCPU in its reset state that is to run here."""
         vcpu.hstatus = SPV | SPVP | VTW
         vcpu.sstatus = SPP | SPIE | FS_DIRTY
+        self.scheduler.add(vcpu)
+
+    def start(self) -> None:
+        """Let the vCPUs run."""
         self.origin = VCPU_SWITCH
-        self.arm()
-        self.load(vcpu)
-        self.enter(vcpu)
+        self.scheduler.next()
+        self.enter(self.vcpu)
 
     # A vCPU comes to the hart and leaves it (kvm_arch_vcpu_load, kvm_arch_vcpu_put).
 
@@ -169,19 +172,19 @@ class Hypervisor(Level):
         self.charge(costs.LOAD)
         self.vcpu = vcpu
         hart = self.hart
-        for csr in OWN:
-            self.write(csr, vcpu.csrs[csr])
-        self.write(HVIP, vcpu.hvip)
         self.write(HENVCFG, STCE | CACHE_BLOCKS)
         if self.smstateen:
             self.write(HSTATEEN0, vcpu.vm.vpmu.hstateen0)
+        vcpu.vm.vpmu.loaded(vcpu)
+        for csr in OWN:
+            self.write(csr, vcpu.csrs[csr])
+        self.write(HVIP, vcpu.hvip)
         self.write(HGATP, vcpu.vm.hgatp)
         self.write(HTIMEDELTA, vcpu.vm.htimedelta)
         hart.x[0:32] = vcpu.x
         hart.f[0:32] = vcpu.f
         hart.fcsr = vcpu.fcsr
         hart.reservation = None
-        vcpu.vm.vpmu.loaded(vcpu)
         if self.core:
             self.core.switch_in(vcpu)
 
@@ -191,12 +194,12 @@ class Hypervisor(Level):
         if self.core:
             self.core.switch_out(vcpu)
         self.charge(costs.PUT)
-        vcpu.vm.vpmu.putting(vcpu)
         for csr in OWN:
             vcpu.csrs[csr] = self.read(csr)
         vcpu.x = array("Q", hart.x[0:32].tobytes())
         vcpu.f = array("Q", hart.f[0:32].tobytes())
         vcpu.fcsr = hart.fcsr
+        vcpu.vm.vpmu.putting(vcpu)
         self.vcpu = None
 
     # World switches: __kvm_riscv_switch_to, with what kvm_arch_vcpu_ioctl_run does around it.
@@ -242,7 +245,7 @@ class Hypervisor(Level):
             self.origin = vcpu.software.origin or GUEST_OPERATION
             exit.key = self.serve(vcpu, cause, value, htval, htinst)
         self.origin = VCPU_SWITCH
-        self.schedule()
+        self.scheduler.decide()
         if self.vcpu:
             self.enter(self.vcpu)
 
@@ -343,33 +346,21 @@ class Hypervisor(Level):
     def tick(self) -> None:
         """The timer has fired."""
         self.charge_closed(costs.TICK)
+        if self.core:
+            self.core.timer()
         self.arm()
 
     def arm(self) -> None:
-        """Set the timer for the host's next tick."""
-        if not self.tick_ns:
-            return
-        now = self.hart.cycles
-        self.next_tick = now - now % self.tick_ns + self.tick_ns
-        self.write(STIMECMP, -(-self.next_tick // NS_PER_TIME))
-
-    def schedule(self) -> None:
-        """Decide which vCPU goes on; time passes until there is one."""
-        vcpu = self.vcpu
-        while vcpu.halted:
-            if self.runnable(vcpu):
-                vcpu.halted = False
-                return
-            due = self.read(VSTIMECMP)
-            if due == NEVER:
-                return
-            self.hart.idle_until(due * NS_PER_TIME)
-
-    def runnable(self, vcpu: Vcpu) -> bool:
-        """Whether something waits for a halted vCPU (kvm_arch_vcpu_runnable)."""
-        if vcpu.hvip:
-            return True
-        return self.hart.time >= self.read(VSTIMECMP)
+        """Set the timer for what is next: the tick, or the scheduler's."""
+        times = []
+        if self.tick_ns:
+            now = self.hart.cycles
+            times.append(now - now % self.tick_ns + self.tick_ns)
+        if (due := self.scheduler.due()) is not None:
+            times.append(due)
+        if self.core and (due := self.core.due()) is not None:
+            times.append(due)
+        self.write(STIMECMP, -(-min(times) // NS_PER_TIME) if times else NEVER)
 
     def _did(self, *operation) -> None:
         super()._did(*operation)
@@ -379,6 +370,3 @@ class Hypervisor(Level):
     def charge_closed(self, cost) -> None:
         """As `charge`, with interrupts off."""
         self.hart.charge(cost.instructions, cost.cycles)
-
-
-__all__ += ["A0"]

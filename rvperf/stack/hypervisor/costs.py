@@ -20,3 +20,4 @@ WAIT = Cost("kvm_vcpu_halt", 900, 1500)
 INTERRUPT = Cost("riscv_intc_irq", 500, 800)
 TICK = Cost("tick_sched_handle", 1400, 2300)
 SWITCH = Cost("__schedule", 1200, 2200)
+INTERLUDE = Cost("kthread", 8000, 14000)  # another task of the host runs for a moment

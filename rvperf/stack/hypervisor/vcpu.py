@@ -12,6 +12,7 @@ from collections.abc import Callable
 from greenlet import greenlet
 
 from isa.csrs import CSR_NUMBERS
+from isa.routing import LCOFI, VS_INTERRUPTS, VSLCOFI
 
 NEVER = (1 << 64) - 1
 
@@ -28,7 +29,7 @@ class Exit:
 
 
 # What kvm_arch_vcpu_load writes and kvm_arch_vcpu_put reads back.
-VSTIMECMP = CSR_NUMBERS["vstimecmp"]
+VSTIMECMP, VSIE = CSR_NUMBERS["vstimecmp"], CSR_NUMBERS["vsie"]
 OWN = tuple(
     CSR_NUMBERS[name]
     for name in (
@@ -83,6 +84,12 @@ class Vcpu:
     def synchronise(self, hvip: int) -> None:
         """The guest may have taken back what was injected (kvm_riscv_vcpu_sync_interrupts)."""
         self.hvip = hvip
+
+    @property
+    def injected(self) -> int:
+        """What hvip has of the guest, by the numbers that the guest knows its interrupts by."""
+        passed = self.hvip & VSLCOFI
+        return (self.hvip & VS_INTERRUPTS | passed) >> 1 | self.hvip & LCOFI
 
     @property
     def finished(self) -> bool:

@@ -7,7 +7,7 @@ waits from there on until the program has ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from isa.causes import Cause
 from isa.csrs import CSR_NUMBERS
@@ -22,6 +22,7 @@ from .tasks import PARENT_PID, SLEEPING, Descriptors, Process, Task, Wait
 
 SEPC = CSR_NUMBERS["sepc"]
 CYCLES = next(selector for selector, source in EVENTS.items() if source == "cycles")
+SWITCH_NS = 100_000  # between the times at which another task takes the CPU
 ENTRY = 0x10000  # where perf's own code is: no sample is taken of it
 
 
@@ -34,7 +35,7 @@ class Program(Record):
 
 START_UP = Program(400_000, 700_000)  # options, events' names, maps of the system
 POLLED = Program(20_000, 35_000)  # from the write to the pipe to waiting for the program
-TURN_NS = 500_000
+TURN_NS = 450_000
 """How long the program that was let go runs before it is perf's turn again: perf has been taken off
 the CPU in the middle of its slice. Modelled, of the order that real stacks show."""
 COMMANDS = {
@@ -47,14 +48,21 @@ COMMANDS = {
 class PerfTool:
     """`perf record` or `perf stat` in the kernel of `perf`, a DrivenPerf.
 
-    `wakeups` are times, in ns since the program was let go, at which another task of the system
-    runs shortly, which takes the program off the CPU.
+    `switches` is how often another task of the system runs shortly, every `SWITCH_NS` from then on,
+    which takes the program off the CPU. `on_start` is called when the program is about to begin.
     """
 
-    def __init__(self, perf, command: str = "record", wakeups: tuple[int, ...] = ()):
+    def __init__(
+        self,
+        perf,
+        command: str = "record",
+        switches: int = 0,
+        on_start: Callable[[], None] = lambda: None,
+    ):
         self.perf, self.kernel = perf, perf.kernel
         self.probes = COMMANDS[command]
-        self.wakeups = wakeups
+        self.switches = switches
+        self.on_start = on_start
         self.let_go = 0
         perf.tool = self
 
@@ -70,7 +78,8 @@ class PerfTool:
         kernel.ready.append(task)
         self.let_go = kernel.hart.cycles
         kernel.slice_end = self.let_go + TURN_NS
-        if self.wakeups:
+        self.on_start()
+        if self.switches:
             worker = self._task("kworker/0:1", self._work())
             worker.wait = next(worker.sleep)
             worker.state, worker.urgent = SLEEPING, True
@@ -105,8 +114,8 @@ class PerfTool:
 
     def _work(self) -> Iterator[Wait]:
         """What another task does each time that it runs."""
-        for time in self.wakeups:
-            yield Wait(deadline=self.let_go + time)
+        for time in range(self.switches):
+            yield Wait(deadline=self.let_go + (time + 1) * SWITCH_NS)
             self.kernel.charge(costs.WORKER)
         yield Wait(lambda: self.kernel.finished)
 

@@ -38,10 +38,10 @@ class Vpmu:
         """The guest has stopped, with interrupts still off."""
 
     def loaded(self, vcpu) -> None:
-        """A vCPU has come to the hart."""
+        """A vCPU comes to the hart, whose registers for guests it doesn't have yet."""
 
     def putting(self, vcpu) -> None:
-        """A vCPU is about to leave the hart."""
+        """A vCPU leaves the hart, and its registers have been taken."""
 
     def access(self, vcpu, access: CsrAccess) -> bool:
         """A CSR instruction of the guest's has trapped: do it. False if there is no such CSR."""

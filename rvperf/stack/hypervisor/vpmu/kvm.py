@@ -30,7 +30,9 @@ from rvperf.stack.sbi import (
 )
 
 MASK = (1 << 64) - 1
-CYCLE, SCOUNTOVF, HIDELEG = (CSR_NUMBERS[name] for name in ("cycle", "scountovf", "hideleg"))
+CYCLE, SCOUNTOVF, HIDELEG, SIE = (
+    CSR_NUMBERS[name] for name in ("cycle", "scountovf", "hideleg", "sie")
+)
 FIXED = {1: 0, 2: 2}  # the fixed counters of events: cycles and instructions
 TIME = 1
 LCOFI = 1 << Interrupt.COUNTER_OVERFLOW
@@ -315,6 +317,7 @@ class DelegatedPmu(SnapshotPmu):
     def putting(self, vcpu) -> None:
         """It is the host's again."""
         vcpu.hypervisor.clear(HIDELEG, LCOFI)
+        vcpu.hypervisor.set(SIE, LCOFI)  # which was the guest's
 
     def stopping(self, vcpu, pmc: Counter) -> None:
         """Nobody told the host if the counter has overflown: ask the hart."""

@@ -7,40 +7,41 @@ another hart, its registers must follow: the policy says when that is done.
 
 from __future__ import annotations
 
+from isa.causes import Interrupt
 from isa.csrs import CSR_NUMBERS
 from isa.record import Record
 from rvperf.stack.hypervisor.vpmu import HSENVCFG, Vpmu
 from rvperf.stack.hypervisor.vpmu.ssccfg import CSRIND, TIME_COUNTER, WINDOW
 from rvperf.stack.sbi import bits
 
-(SIREG, SIREG2, SISELECT, VSISELECT, SCOUNTINHIBIT, HCOUNTEREN, HENVCFG, HIDELEG, HIP) = (
+(SIREG, SIREG2, SISELECT, VSISELECT, VSCOUNTINHIBIT, HCOUNTEREN, HENVCFG, HIDELEG) = (
     CSR_NUMBERS[name]
     for name in (
         "sireg",
         "sireg2",
         "siselect",
         "vsiselect",
-        "scountinhibit",
+        "vscountinhibit",
         "hcounteren",
         "henvcfg",
         "hideleg",
-        "hip",
     )
 )
 CDE_VS = 1 << 60  # henvcfg: counters that hcounteren has are delegated to VS
-VS_PMU = 1 << 14  # hip, hideleg: the overflow interrupt of VS's counters
+VSLCOFI = 1 << Interrupt.VIRTUAL_SUPERVISOR_COUNTER_OVERFLOW
 FIRST = 3  # the first programmable counter
 POLICIES = ("lazy", "eager", "always")
+MASK = (1 << 64) - 1
 
 
 class Image(Record):
-    """The registers of a guest's counters in memory."""
+    """The registers of a guest's counters in memory. The pending bit and the enable bit of their
+    interrupt are hvip's and vsie's, which follow the vCPU in any case."""
 
     values: dict[int, int]
     events: dict[int, int]
     inhibited: int
     selected: int
-    pending: bool
 
 
 class PassthroughPmu(Vpmu):
@@ -69,7 +70,7 @@ class PassthroughPmu(Vpmu):
         hypervisor = vcpu.hypervisor
         hypervisor.write(HCOUNTEREN, TIME_COUNTER | self.delegated)
         hypervisor.set(HENVCFG, CDE_VS)
-        hypervisor.set(HIDELEG, VS_PMU)
+        hypervisor.set(HIDELEG, VSLCOFI)
         if hypervisor.counters_of is vcpu:
             return
         if hypervisor.counters_of is not None:
@@ -85,6 +86,7 @@ class PassthroughPmu(Vpmu):
             hypervisor.counters_of = None
         hypervisor.write(HCOUNTEREN, TIME_COUNTER)
         hypervisor.clear(HENVCFG, CDE_VS)
+        hypervisor.clear(HIDELEG, VSLCOFI)
 
     def entering(self, vcpu) -> None:
         """Nothing, unless everything is saved `always`."""
@@ -97,37 +99,32 @@ class PassthroughPmu(Vpmu):
             self.save(vcpu)
 
     def save(self, vcpu) -> None:
-        """Stop a vCPU's counters and take their registers into memory."""
+        """Stop a vCPU's counters and take their registers into memory (docs/passthrough.md 9)."""
         hypervisor = vcpu.hypervisor
-        inhibited = hypervisor.read(SCOUNTINHIBIT)
-        hypervisor.write(SCOUNTINHIBIT, inhibited | self.delegated)
+        inhibited = hypervisor.read(VSCOUNTINHIBIT)
+        hypervisor.write(VSCOUNTINHIBIT, MASK)
         values, events = {}, {}
         for number in bits(self.delegated):
             hypervisor.write(SISELECT, WINDOW + number)
             values[number] = hypervisor.read(SIREG)
             events[number] = hypervisor.read(SIREG2)
-        pending = bool(hypervisor.read(HIP) & VS_PMU)
-        selected = hypervisor.read(VSISELECT)
-        hypervisor.clear(HIP, VS_PMU)
-        self.images[vcpu] = Image(values, events, inhibited & self.delegated, selected, pending)
+        self.images[vcpu] = Image(values, events, inhibited, hypervisor.read(VSISELECT))
         self.saves += 2 * len(values)
 
     def restore(self, vcpu) -> None:
         """Put a vCPU's registers into its counters, and let them go on."""
         hypervisor = vcpu.hypervisor
         image = self.images.pop(vcpu, None) or self.blank()
-        hypervisor.write(SCOUNTINHIBIT, hypervisor.read(SCOUNTINHIBIT) | self.delegated)
+        hypervisor.write(VSCOUNTINHIBIT, MASK)
         for number in bits(self.delegated):
             hypervisor.write(SISELECT, WINDOW + number)
             hypervisor.write(SIREG, image.values[number])
             hypervisor.write(SIREG2, image.events[number])
-        (hypervisor.set if image.pending else hypervisor.clear)(HIP, VS_PMU)
         hypervisor.write(VSISELECT, image.selected)
-        others = hypervisor.read(SCOUNTINHIBIT) & ~self.delegated
-        hypervisor.write(SCOUNTINHIBIT, others | image.inhibited)
+        hypervisor.write(VSCOUNTINHIBIT, image.inhibited)
         self.restores += 2 * len(image.values)
 
     def blank(self) -> Image:
         """A vCPU's registers at its reset."""
         numbers = list(bits(self.delegated))
-        return Image(dict.fromkeys(numbers, 0), dict.fromkeys(numbers, 0), self.delegated, 0, False)
+        return Image(dict.fromkeys(numbers, 0), dict.fromkeys(numbers, 0), self.delegated, 0)

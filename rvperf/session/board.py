@@ -1,0 +1,170 @@
+"""A machine with a hypervisor: harts with firmware and a host, and virtual machines with programs.
+
+Programs run in VU-mode under guest kernels in VS-mode, a host in HS-mode and firmware in M-mode.
+Several harts run in turns of emulated time, so what happens is the same on every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rvperf.engine.reference import Reference
+from rvperf.machine.hart import VS, VU, Hart, M, S
+from rvperf.machine.ram import Ram
+from rvperf.machine.traps import Trap
+from rvperf.session import CYCLES_A_TICK, LATE, LOOK_UP, NEVER, STIMECMP
+from rvperf.stack.firmware import Firmware
+from rvperf.stack.hypervisor import Hypervisor, Vm
+from rvperf.stack.hypervisor.vpmu import Vpmu
+
+MIB = 1 << 20
+HOST_MEMORY = 256 * MIB
+TABLES_AT, TABLES = 64 * MIB, 4 * MIB  # in the host's memory, for each VM's second stage
+VM_MEMORY = 4 << 30
+TURN = 20_000  # cycles that a hart runs before another one's turn, at most
+VSTIMECMP = 0x24D
+
+
+class HartWithHost:
+    """One hart, what runs on it in M-mode and HS-mode, and its engine."""
+
+    def __init__(self, board: Board, number: int):
+        self.board = board
+        self.hart = hart = Hart(
+            board.ram,
+            board.extra,
+            board.extensions,
+            counters=board.counters,
+            selectors=board.selectors,
+        )
+        self.firmware = Firmware(hart, number=number)
+        self.host = Hypervisor(hart, self.firmware.trap, **board.host_options)
+        self.engine = None
+        self.pace = 16
+        """Cycles that 16 instructions have taken lately, for guessing how far it is to a deadline."""
+
+    def boot(self, driver) -> None:
+        """Firmware, and the host kernel, whose events `driver` counts."""
+        self.firmware.boot(0)
+        self.host.boot()
+        self.host.count_with(driver(self.host))
+
+    def run(self, until: int) -> None:
+        """Go on until the clock is past `until`, or nobody is left to run."""
+        hart, host, firmware = self.hart, self.host, self.firmware
+        while host.vcpu is not None and hart.cycles < until:
+            mode = hart.mode
+            if mode == VU:
+                self._run_user(until)
+            elif mode == VS:
+                host.vcpu.resume()
+            elif mode == S:
+                host.trap()
+            elif mode == M:
+                firmware.trap()
+
+    def _run_user(self, until: int) -> None:
+        hart = self.hart
+        if hart.interrupt():
+            return
+        words, start = hart.csrs.words, hart.cycles
+        due = min(words[STIMECMP], words[VSTIMECMP])
+        if due != NEVER:
+            until = min(until, due * CYCLES_A_TICK)
+        step = LOOK_UP[self.board.kind]
+        if until < NEVER:
+            # Rather too short: the rest is a further step, but what is too long makes it late.
+            step = min(step, max((until - start) * 14 // self.pace, LATE))
+        if self.board.while_running:
+            self.board.while_running()
+        before = hart.instructions
+        try:
+            self.engine.run(step)
+        except Trap as trap:
+            hart.take(trap)
+        retired = hart.instructions - before
+        if retired > LATE // 2:
+            self.pace = max(16 * (hart.cycles - start) // retired, 16)
+
+
+class Board:
+    """`harts` harts with `extensions`, and room for `vms` virtual machines.
+
+    `kind` is the engine's, as `Workload.engine`. `selectors` are the events that counters will be
+    asked to count, and `counters` how many programmable ones each hart has. `prepare` is given
+    each hart before its engine is made, to switch recorders on.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        extensions: frozenset[str],
+        *,
+        counters: int = 29,
+        selectors: frozenset[int] | None = None,
+        harts: int = 1,
+        vms: int = 1,
+        **host_options,
+    ):
+        self.kind = kind
+        self.extensions = extensions
+        self.counters, self.selectors = counters, selectors
+        self.host_options = host_options
+        self.extra = 0
+        if kind == "native":
+            from rvperf.engine.native import EXTRA
+
+            self.extra = EXTRA
+        self.ram = Ram(HOST_MEMORY + vms * VM_MEMORY)
+        self.harts = [HartWithHost(self, number) for number in range(harts)]
+        self.regions = []
+        self.while_running: Callable[[], None] | None = None
+        """Called now and then while guests run, if set."""
+
+    def vm(self, number: int, vpmu: Vpmu) -> Vm:
+        """A virtual machine, by number from 0."""
+        base = self.ram.base
+        tables = base + TABLES_AT + number * TABLES
+        memory = base + HOST_MEMORY + number * VM_MEMORY
+        return Vm(self.harts[0].host, number, memory, VM_MEMORY, (tables, tables + TABLES), vpmu)
+
+    def make_engines(self, live: frozenset[str], program: str) -> None:
+        """What executes instructions; compiled code is kept under the name `program`."""
+        for one in self.harts:
+            if self.kind != "native":
+                one.engine = Reference(one.hart)
+                continue
+            from rvperf.engine.native import Native
+
+            regions = None
+            if not one.hart.executions:
+                from rvperf.engine.hot import Regions
+
+                regions = Regions(live | one.hart.recorded, program)
+                self.regions.append(regions)
+            one.engine = Native(one.hart, regions)
+
+    def run(self, driver: Callable, started: Callable[[], None] = lambda: None) -> None:
+        """Boot, and run until no vCPU is left. `driver` makes the host's PMU driver for a level;
+        `started` is called when the hosts have booted."""
+        try:
+            for one in self.harts:
+                one.boot(driver)
+            started()
+            for one in self.harts:
+                if one.host.scheduler.ready:
+                    one.host.start()
+            self._loop()
+        finally:
+            for one in self.harts:
+                one.hart.collect()
+            for regions in self.regions:
+                regions.finish()
+
+    def _loop(self) -> None:
+        if len(self.harts) == 1:
+            self.harts[0].run(NEVER)
+            return
+        while running := [one for one in self.harts if one.host.vcpu is not None]:
+            behind = min(running, key=lambda one: one.hart.cycles)
+            behind.run(behind.hart.cycles + TURN)

@@ -1,0 +1,108 @@
+"""Which vCPU runs on a hart, and for how long: the host's scheduler, as far as vCPUs need it.
+
+vCPU threads take turns in slices of emulated time; one whose guest waits (wfi) sleeps until
+something is pending for it. Other tasks of the host may take the hart for a moment, which costs
+the vCPU a switch out and in again: `interludes` says when.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from . import costs
+from .vcpu import NEVER, VSIE, VSTIMECMP, Vcpu
+
+SLICE_NS = 3_000_000  # EEVDF's base slice
+NS_PER_TIME = 100  # the timebase is 10 MHz
+
+
+class Scheduler:
+    """The vCPU threads of one hart of `host`."""
+
+    def __init__(self, host, slice_ns: int = SLICE_NS, interludes: Iterable[int] = ()):
+        self.host = host
+        self.slice_ns = slice_ns
+        self.interludes = deque(sorted(interludes))
+        """When, in ns since power-on, another task of the host runs for a moment."""
+        self.ready: deque[Vcpu] = deque()
+        self.sleeping: list[Vcpu] = []
+        self.slice_end = 0
+        self.switches = 0
+        """How often a vCPU has left the hart."""
+
+    def add(self, vcpu: Vcpu) -> None:
+        """A vCPU that may run."""
+        self.ready.append(vcpu)
+
+    def decide(self) -> None:
+        """After a guest's exit: who is to run next? `host.vcpu` is None if nobody is left."""
+        host, vcpu = self.host, self.host.vcpu
+        now = host.hart.cycles
+        if vcpu.vm.stopped:
+            self._leave()
+        elif vcpu.halted and not self.runnable(vcpu):
+            self._leave()
+            self.sleeping.append(vcpu)
+        elif self.interludes and now >= self.interludes[0]:
+            while self.interludes and now >= self.interludes[0]:
+                self.interludes.popleft()
+            self._leave()
+            host.charge(costs.INTERLUDE)
+            self.ready.appendleft(vcpu)
+        elif self.ready and now >= self.slice_end:
+            self._leave()
+            self.ready.append(vcpu)
+        else:
+            vcpu.halted = False
+        if host.vcpu is None:
+            self.next()
+
+    def next(self) -> None:
+        """Put the next vCPU on the hart; time passes until one can run."""
+        host = self.host
+        while True:
+            self._wake()
+            if self.ready:
+                vcpu = self.ready.popleft()
+                vcpu.halted = False
+                self.slice_end = host.hart.cycles + self.slice_ns
+                host.load(vcpu)
+                host.arm()
+                return
+            if not self.sleeping:
+                return
+            due = min(vcpu.csrs[VSTIMECMP] for vcpu in self.sleeping)
+            if due == NEVER:
+                # Only the outside can wake them, and it tells nobody: wfi may end at any time.
+                self.ready.extend(self.sleeping)
+                self.sleeping.clear()
+            else:
+                host.hart.idle_until(due * NS_PER_TIME)
+
+    def due(self) -> int | None:
+        """When the scheduler wants the timer's interrupt, in ns since power-on."""
+        times = [vcpu.csrs[VSTIMECMP] * NS_PER_TIME for vcpu in self.sleeping
+                 if vcpu.csrs[VSTIMECMP] != NEVER]  # fmt: skip
+        if self.ready:
+            times.append(self.slice_end)
+        if self.interludes:
+            times.append(self.interludes[0])
+        return min(times, default=None)
+
+    def runnable(self, vcpu: Vcpu) -> bool:
+        """Whether something waits for a vCPU that is halted (kvm_arch_vcpu_runnable)."""
+        host = self.host
+        loaded = host.vcpu is vcpu
+        timer, enabled = (host.read(csr) if loaded else vcpu.csrs[csr] for csr in (VSTIMECMP, VSIE))
+        return host.hart.time >= timer or bool(vcpu.injected & enabled)
+
+    def _leave(self) -> None:
+        self.switches += 1
+        self.host.put()
+        self.host.charge(costs.SWITCH)
+
+    def _wake(self) -> None:
+        for vcpu in [vcpu for vcpu in self.sleeping if self.runnable(vcpu)]:
+            self.sleeping.remove(vcpu)
+            self.ready.append(vcpu)
