@@ -6,7 +6,7 @@ that it shares with native code, and those whose change it must hear of.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 from isa.causes import Interrupt
@@ -41,6 +41,7 @@ def place_of(csr: str, field: str) -> int:
 MENVCFG, STIMECMP = CSR_NUMBERS["menvcfg"], CSR_NUMBERS["stimecmp"]
 INHIBIT, FCSR = CSR_NUMBERS["mcountinhibit"], CSR_NUMBERS["fcsr"]
 MIP, SCOUNTOVF = CSR_NUMBERS["mip"], CSR_NUMBERS["scountovf"]
+SCOUNTINHIBIT = CSR_NUMBERS["scountinhibit"]
 COUNTER, EVENT = CSR_NUMBERS["mcycle"], CSR_NUMBERS["mhpmevent3"] - FIRST
 FRM_AT, FFLAGS = place_of("fcsr", "frm"), bits_of("fcsr", "fflags")
 STCE = bits_of("menvcfg", "STCE")
@@ -61,6 +62,13 @@ DELEGATING = frozenset(
     CSR_NUMBERS[name] for name in ("menvcfg", "henvcfg", "mcounteren", "hcounteren")
 )
 SGEIP = 1 << Interrupt.SUPERVISOR_GUEST_EXTERNAL
+QUIRKS = {
+    "qemu-scountovf": "QEMU masks scountovf in VS-mode with mcounteren alone, not with hcounteren "
+    "as well, so that a guest sees overflows of counters that it may not read.",
+    "qemu-scountinhibit": "QEMU makes a write to scountinhibit one of mcountinhibit & mcounteren, "
+    "so that counters which aren't delegated start to count.",
+}
+"""Known mistakes of other harts, off unless asked for."""
 
 
 class Elsewhere(Record):
@@ -74,7 +82,7 @@ class CsrFile:
     """The CSRs of `hart` as the machine sees them; permission is asked for by `permit`.
 
     `rows` declares those that there are with the hart's extensions. `words` are the values by
-    number, except of views; for some of `ELSEWHERE` they stand for less.
+    number, except of views; for some of `ELSEWHERE` they stand for less. `quirks` are of `QUIRKS`.
     """
 
     def __init__(
@@ -82,8 +90,10 @@ class CsrFile:
         hart: Hart,
         extensions: frozenset[str] = STANDARD,
         counters: int = PROGRAMMABLE,
+        quirks: Iterable[str] = (),
     ):
         self.hart = hart
+        self.quirks = frozenset(quirks)
         self.rows = registers(extensions, counters)
         self.words = {
             number: csr.initial()
@@ -114,7 +124,8 @@ class CsrFile:
             return value + self.words[HTIMEDELTA] & MASK
         if number == SCOUNTOVF:
             words = self.words
-            return overflows_seen(mode, value, words[MCOUNTEREN], words.get(HCOUNTEREN, 0))
+            host = MASK if "qemu-scountovf" in self.quirks else words.get(HCOUNTEREN, 0)
+            return overflows_seen(mode, value, words[MCOUNTEREN], host)
         return value
 
     def named(self, name: str) -> int:
@@ -149,7 +160,10 @@ class CsrFile:
                 number = CSR_NUMBERS[part.of]
                 self.write(number, part.take(self.value(number), new & MASK))
             return
-        if csr.view:
+        if number == SCOUNTINHIBIT and "qemu-scountinhibit" in self.quirks:
+            number, new = INHIBIT, new & self.words[MCOUNTEREN]
+            csr = self.rows[number]
+        elif csr.view:
             number, new = CSR_NUMBERS[csr.view.of], csr.write(new & MASK, self.named)
             csr = self.rows[number]
         value = csr.legalize(self.value(number), new & MASK)

@@ -157,8 +157,8 @@ class Hart:
 
     `extra` bytes of shared state are kept for the engine, behind the architectural fields.
     `extensions` are names of `isa.ext.OPTIONAL`; with H there are VS and VU modes too. `counters`
-    and `selectors` are for `Pmu`. Synchronous exceptions leave as `Trap`; `trap()` delivers one to
-    the mode that takes it.
+    and `selectors` are for `Pmu`. `quirks` are names of `csrs.QUIRKS`. Synchronous exceptions leave
+    as `Trap`; `trap()` delivers one to the mode that takes it.
     """
 
     def __init__(
@@ -168,6 +168,7 @@ class Hart:
         extensions: Iterable[str] = (),
         counters: int = PROGRAMMABLE,
         selectors: Iterable[int] | None = None,
+        quirks: Iterable[str] = (),
     ):
         extensions = frozenset(extensions)
         for name in extensions:
@@ -211,7 +212,7 @@ class Hart:
         self.calls: Calls | None = None  # the shadow call stack, while one is kept
         self.transfers: Transfers | None = None  # control transfer records, likewise
         self.executions: Executions | None = None  # executions by address, likewise
-        self.csrs = CsrFile(self, STANDARD | extensions, counters)
+        self.csrs = CsrFile(self, STANDARD | extensions, counters, quirks)
         self.pmu = Pmu(self, counters, selectors)
         self._watched = self.pmu.live
         self.mstatus = self.csrs.words[MSTATUS]

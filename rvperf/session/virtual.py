@@ -27,7 +27,7 @@ from rvperf.stack.hypervisor.exits import is_of_pmu, name_of_cause
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
 from rvperf.stack.kernel import Kernel, LoadError, resolve_program
 from rvperf.stack.kernel.driven_perf import SELECTORS, DrivenPerf
-from rvperf.stack.kernel.perf_tool import SWITCH_NS, PerfTool
+from rvperf.stack.kernel.perf_tool import PerfTool
 from rvperf.stack.kernel.samples import Details, Sampling
 from rvperf.stack.pmu_drivers.delegation import DelegationDriver
 from rvperf.stack.pmu_drivers.riscv_pmu import Driver
@@ -36,6 +36,7 @@ from rvperf.stack.sbi import Extension, Snapshot, Srst, name_of
 
 SHARED_PAGE = 3 << 20  # in a guest's memory: for snapshots of counters
 CYCLES = 1  # SBI's event_idx, which perf itself tries out
+SWITCH_NS = 100_000  # between switches that were asked for
 
 
 class VmOptions(Record):
@@ -147,11 +148,12 @@ class VirtualMachine:
         """Have perf's `command` run in the guest beside the program."""
 
         def start() -> None:
-            now, every = self.hart.cycles, SWITCH_NS
-            times = (now + every // 2 + n * every for n in range(self.options.host_switches))
+            first = self.hart.cycles + SWITCH_NS // 2
+            times = (first + n * SWITCH_NS for n in range(self.options.host_switches))
             self.host.scheduler.interludes.extend(times)
 
-        PerfTool(perf, command, self.options.switches, start)
+        switches = range(1, self.options.switches + 1)
+        PerfTool(perf, command, tuple(n * SWITCH_NS for n in switches), start)
 
     def run(self) -> None:
         """Run until the guest's program ends. ^C goes to the program."""

@@ -40,7 +40,7 @@ class Samples:
 class Machine:
     """`program` with `events` (as -e has them) sampled every `period` or just counted."""
 
-    def __init__(self, program, events, period=0, freq=0, driver="sbi", tool=None, switches=0,
+    def __init__(self, program, events, period=0, freq=0, driver="sbi", tool=None, wakeups=(),
                  counters=29, extensions=None):  # fmt: skip
         extensions = EXTENSIONS[driver] if extensions is None else extensions
         events = parse_events(events, sampling=True)
@@ -74,7 +74,7 @@ class Machine:
         )
         self.perf.on_booted = kernel.tally.clear
         if tool:
-            PerfTool(self.perf, tool, switches)
+            PerfTool(self.perf, tool, wakeups)
         self.engine = Native(hart, None)
 
     @property

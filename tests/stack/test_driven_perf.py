@@ -119,8 +119,9 @@ def test_sbi_calls(program, driver, command, calls, period):
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 9])
-def test_each_run_of_another_task_is_a_pair_more(program, n):
-    machine = Machine(program, "instructions:u", tool="stat", switches=n).run()
+def test_each_wakeup_of_another_task_is_a_pair_more(program, n):
+    wakeups = tuple(100_000 * (i + 1) for i in range(n))
+    machine = Machine(program, "instructions:u", tool="stat", wakeups=wakeups).run()
     assert machine.calls == 4 * (2 + n)
     assert machine.kernel.counts["context-switches"] == 2 * (1 + n)
     assert counts(machine) == [COUNT]

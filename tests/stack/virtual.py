@@ -6,10 +6,12 @@ does is a function that is given it.
 
 from __future__ import annotations
 
+from isa.causes import Cause
 from isa.csrs import CSR_NUMBERS
-from isa.modes import VS, M, S
+from isa.modes import VS, VU, M, S
 from rvperf.machine.hart import Hart
 from rvperf.machine.ram import Ram
+from rvperf.machine.traps import Trap
 from rvperf.stack.events_core import EventAttr, EventsCore
 from rvperf.stack.firmware import Firmware
 from rvperf.stack.hypervisor import Hypervisor, Vcpu, Vm
@@ -17,14 +19,17 @@ from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
 from rvperf.stack.level import Level
 from rvperf.stack.pmu_drivers.delegation import DelegationDriver
 from rvperf.stack.pmu_drivers.sbi import SbiDriver
-from rvperf.stack.sbi import Snapshot
+from rvperf.stack.sbi import Base, Extension, Snapshot, name_of
 
 MEMORY = 64 << 20
 TABLES = 4 << 20
 SIP, SIE, STVEC, SSTATUS, SEPC, SCAUSE = (
     CSR_NUMBERS[name] for name in ("sip", "sie", "stvec", "sstatus", "sepc", "scause")
 )
-INSTRUCTIONS = 2
+SPP, WFI = 1 << 8, 0x10500073
+CYCLES, INSTRUCTIONS = 1, 2
+# The CSRs of a PMU, beside the counters: what else is accessed isn't its affair.
+OF_PMUS = {"siselect", "sireg", "sireg2", "scountinhibit", "vscountinhibit", "scountovf", "sip"}
 
 
 class Guest(Level):
@@ -36,6 +41,7 @@ class Guest(Level):
         self.core = None
         self.overflows = 0
         self.samples = 0
+        self.done = False
 
     def boot(self, driver) -> None:
         """Set up traps, and the driver."""
@@ -60,59 +66,172 @@ class Guest(Level):
         self.hart.charge(instructions, instructions)
         self.poll()
 
+    def user(self, instructions: int) -> None:
+        """Execute some instructions in VU-mode, behind which is an ecall to VS-mode."""
+        hart = self.hart
+        self.clear(SSTATUS, SPP)
+        hart.sret()
+        hart.charge(instructions, instructions)
+        while hart.interrupt():
+            while hart.mode not in (VS, VU):
+                self.above()
+            if hart.mode == VS:
+                self.interrupted()
+        hart.take(Trap(Cause.ENVIRONMENT_CALL_FROM_U))
+        self.set(SSTATUS, 1 << 1)
+
     def sampled(self, event) -> None:
         """A period of an event is over."""
         self.samples += 1
 
+    # Exits that have nothing to do with the PMU.
+
+    def ask(self) -> None:
+        """Make an SBI call that is not the PMU's."""
+        self.call(Extension.BASE, Base.GET_SPEC_VERSION)
+
+    def wait(self) -> None:
+        """wfi."""
+        self._trap(Trap(Cause.VIRTUAL_INSTRUCTION, WFI), 0)
+
+    def touch(self, gpa: int) -> None:
+        """Load from an address, which may be a stage-2 fault."""
+        while True:
+            try:
+                self.hart.load(gpa, 8)
+                return
+            except Trap as trap:
+                self.hart.take(trap)
+                self._serve()
+
+    def switched_out(self) -> None:
+        """Make an SBI call behind which another task of the host runs for a moment."""
+        self.vcpu.hypervisor.scheduler.interludes.append(0)
+        self.ask()
+
 
 class Stack:
-    """A hart with everything on it, for the design `vpmu`. Run `run(guest)` in the guest."""
+    """A hart with everything on it, for the design `vpmu`. Run `run(guest)` in the guest, or one
+    in each of several VMs of this design, or of those named in `vpmus`."""
 
-    def __init__(self, vpmu: str, extensions=None, quirks=(), **options):
-        ram = Ram(MEMORY * 2)
-        design = DESIGNS[vpmu]
-        extensions = design.extensions if extensions is None else extensions
-        self.hart = Hart(ram, 0, extensions)
+    def __init__(self, vpmu: str, quirks=(), vpmus=(), guest=Guest, **options):
+        self.guest = guest
+        self.quirks = frozenset(quirks)
+        designs = [DESIGNS[name] for name in vpmus or (vpmu,)]
+        ram = Ram(MEMORY * (1 + len(designs)))
+        extensions = frozenset().union(*(design.needs(self.quirks) for design in designs))
+        self.hart = Hart(ram, 0, extensions, quirks=self.quirks)
         self.firmware = Firmware(self.hart)
         self.host = Hypervisor(self.hart, self.firmware.trap, tick_ns=0)
-        tables = ram.base + (16 << 20)
-        self.vpmu = design(quirks=frozenset(quirks), **options)
-        self.vm = Vm(self.host, 0, ram.base + MEMORY, MEMORY, (tables, tables + TABLES), self.vpmu)
+        self.vms = []
+        for number, design in enumerate(designs):
+            tables = ram.base + (16 << 20) + TABLES * number
+            at = ram.base + MEMORY * (1 + number)
+            vpmu = design(quirks=self.quirks, **options)
+            self.vms.append(Vm(self.host, number, at, MEMORY, (tables, tables + TABLES), vpmu))
+        self.vm, self.vpmu = self.vms[0], self.vms[0].vpmu
+        self.guests: list[Guest] = []
 
-    def run(self, run) -> Guest:
-        """Boot, and have `run(guest)` executed by a vCPU."""
-
-        def software():
-            guest.boot(self.driver_for(guest, self.vpmu.guest_driver, self.vm.memory))
-            self.started()
-            run(guest)
-
-        vcpu = Vcpu(self.vm, software)
-        guest = vcpu.software = Guest(self, vcpu)
+    def run(self, *runs) -> Guest:
+        """Boot, and have `run(guest)` executed by a vCPU of each VM. The first one's guest."""
+        for vm, run in zip(self.vms, runs, strict=True):
+            vcpu = Vcpu(vm, self._software(len(self.guests), run))
+            vcpu.software = self.guest(self, vcpu)
+            self.guests.append(vcpu.software)
         self.firmware.boot(0)
         self.host.boot()
         self.host.count_with(self.driver_for(self.host, self.vpmu.host_driver, None))
-        self.host.add(vcpu)
+        for guest in self.guests:
+            self.host.add(guest.vcpu)
         self.host.start()
-        while not vcpu.finished:
-            {VS: vcpu.resume, S: self.host.trap, M: self.firmware.trap}[self.hart.mode]()
-        return guest
+        while not all(guest.done for guest in self.guests):
+            mode = self.hart.mode
+            {VS: self._guest, VU: self._guest, S: self.host.trap, M: self.firmware.trap}[mode]()
+        return self.guests[0]
 
-    def started(self) -> None:
+    def _software(self, number: int, run):
+        def software():
+            guest = self.guests[number]
+            vm = guest.vcpu.vm
+            guest.boot(self.driver_for(guest, vm.vpmu.guest_driver, vm.memory))
+            self.started(guest)
+            run(guest)
+            guest.done = vm.stopped = True
+            while not all(one.done for one in self.guests):
+                guest.ask()  # from which it doesn't come back
+
+        return software
+
+    def _guest(self) -> None:
+        self.host.vcpu.resume()
+
+    def started(self, guest) -> None:
         """Booting is over: what was counted so far is not of interest."""
-        vcpu = self.vm.vcpus[0]
-        vcpu.exits.clear()
+        guest.vcpu.exits.clear()
         self.host.tally.clear()
         self.host.calls_by_origin = dict.fromkeys(self.host.calls_by_origin, 0)
 
-    @staticmethod
-    def driver_for(level, kind, memory):
-        """A kernel's driver by name."""
+    def driver_for(self, level, kind, memory):
+        """A kernel's driver by name. Where counters are passed through, the host's are the last."""
         if kind == "delegation":
-            return DelegationDriver(level)
+            given = getattr(self.vpmu, "delegated", 0)
+            ours = {"lowest_first": False, "limit": ~given} if given and level is self.host else {}
+            return DelegationDriver(level, quirks=self.quirks, **ours)
         if kind == "snapshot":
-            return SbiDriver(level, Snapshot(memory, memory.base))
-        return SbiDriver(level)
+            return SbiDriver(level, Snapshot(memory, memory.base), self.quirks)
+        return SbiDriver(level, quirks=self.quirks)
+
+
+class Exits(list):
+    """Exits of a vCPU that note interrupts among `words`."""
+
+    def __init__(self, words):
+        super().__init__()
+        self.words = words
+
+    def append(self, exit) -> None:
+        if exit.cause >> 63:
+            self.words.append(f"I {exit.cause & 63}")
+        super().append(exit)
+
+
+class Trace:
+    """What guest and host do with their PMUs, in order, as words of text.
+
+    "E name" is an SBI call of the guest's, "T access" a CSR access of its that trapped, "G access"
+    one that did not, and "I n" an interrupt that made it exit; "h name" and "H access" are the
+    host's.
+    """
+
+    def __init__(self, stack, guest):
+        self.words: list[str] = []
+        self.exits = guest.vcpu.exits = Exits(self.words)
+        guest.on_operation = lambda operation: self._note("E", "G", operation)
+        stack.host.on_operation = lambda operation: self._note("h", "H", operation)
+
+    def of(self, step) -> list[str]:
+        """What a step does: a line for each of the guest's operations and interrupts, behind which
+        comes what the host does for it."""
+        before = len(self.words)
+        step()
+        lines: list[str] = []
+        for word in self.words[before:]:
+            if word[0] in "hH":
+                lines[-1] += f"{', ' if ' -> ' in lines[-1] else ' -> '}{word}"
+            else:
+                lines.append(word)
+        return lines
+
+    def _note(self, call, access, operation) -> None:
+        what, _, name, *function = operation
+        if what == "call":
+            self.words.append(f"{call} {name_of(name, *function)}".replace("PMU.COUNTER_", ""))
+        elif name not in OF_PMUS and not name.startswith("hpmcounter") and name != "instret":
+            return
+        elif what == "trapped":
+            self.words[-1] = "T" + self.words[-1][1:]
+        else:
+            self.words.append(f"{access} {what} {name}")
 
 
 def sampling(guest, period: int, **more):

@@ -175,25 +175,34 @@ class Firmware(Level):
     def trap(self) -> None:
         """Serve the trap that the hart has taken to M-mode, and return from it."""
         self.charge(costs.TRAP)
-        cause = self.read(MCAUSE)
+        epc, status, cause, tval = (self.read(csr) for csr in (MEPC, MSTATUS, MCAUSE, MTVAL))
+        of_guest = 0, 0
+        if self.hart.hypervisor:
+            of_guest = self.read(MTVAL2), self.read(MTINST)
         if cause & INTERRUPT_BIT:
             raise AssertionError(f"interrupt {cause & ~INTERRUPT_BIT} in M-mode: none is enabled")
         if cause == Cause.ENVIRONMENT_CALL_FROM_S:
             self.charge(costs.CALL)
             sbi.serve(self.hart.x, self.services)
-            self.write(MEPC, self.read(MEPC) + 4)
+            epc += 4
         else:
             if cause in COUNTED:
                 self.pmu.happened(COUNTED[cause])
-            self._pass_on(cause)
+            epc, status = self._pass_on(cause, epc, status, tval, of_guest)
+        self.write(MSTATUS, status)
+        self.write(MEPC, epc)
         self.hart.charge(1, SYSTEM_CYCLES)
         self.hart.mret()
 
-    def _pass_on(self, cause: int) -> None:
+    def _pass_on(
+        self, cause: int, epc: int, status: int, tval: int, of_guest: tuple[int, int]
+    ) -> tuple[int, int]:
         """sbi_trap_redirect: have S-mode take an exception, or VS-mode if it came from a guest and
-        hedeleg says so, as if it had been delegated."""
+        hedeleg says so, as if it had been delegated. Gives mepc and mstatus to return with.
+
+        `of_guest` is what mtval2 and mtinst were.
+        """
         self.charge(costs.REDIRECT)
-        status = self.read(MSTATUS)
         level = (status & MPP) >> MPP_AT
         virtual = bool(status & MPV)
         to_guest = virtual and bool(self.read(HEDELEG) >> cause & 1)
@@ -203,22 +212,17 @@ class Firmware(Level):
                 host = host & ~SPVP | SPV | (SPVP if level else 0)
             host |= HSTATUS_GVA if status & MSTATUS_GVA else 0
             self.write(HSTATUS, host)
-            self.write(HTVAL, self.read(MTVAL2))
-            self.write(HTINST, self.read(MTINST))
+            for csr, value in zip((HTVAL, HTINST), of_guest, strict=True):
+                self.write(csr, value)
         prefix = "vs" if to_guest else "s"
-        epc, code, tval, tvec = (
-            CSR_NUMBERS[prefix + name] for name in ("epc", "cause", "tval", "tvec")
-        )
-        self.write(tval, self.read(MTVAL))
-        self.write(epc, self.read(MEPC))
-        self.write(code, cause)
-        self.write(MEPC, self.read(tvec) & ~3)
-        own = _entered(self.read(VSSTATUS) if to_guest else status, level)
+        for name, value in (("tval", tval), ("epc", epc), ("cause", cause)):
+            self.write(CSR_NUMBERS[prefix + name], value)
+        handler = self.read(CSR_NUMBERS[prefix + "tvec"]) & ~3
         if to_guest:
-            self.write(VSSTATUS, own)
+            self.write(VSSTATUS, _entered(self.read(VSSTATUS), level))
         else:
-            status = own & ~MPV
-        self.write(MSTATUS, status & ~MPP | MPP_SUPERVISOR)
+            status = _entered(status, level) & ~MPV
+        return handler, status & ~MPP | MPP_SUPERVISOR
 
     # The calls of the smaller extensions.
 

@@ -171,8 +171,10 @@ class Hypervisor(Level):
         """Put a vCPU's state into the hart."""
         self.charge(costs.LOAD)
         self.vcpu = vcpu
-        hart = self.hart
-        self.write(HENVCFG, STCE | CACHE_BLOCKS)
+        hart, before = self.hart, self.counters_of
+        if before is not None and before is not vcpu:
+            before.vm.vpmu.evicted(before)
+        self.write(HENVCFG, STCE | CACHE_BLOCKS | vcpu.vm.vpmu.henvcfg)
         if self.smstateen:
             self.write(HSTATEEN0, vcpu.vm.vpmu.hstateen0)
         vcpu.vm.vpmu.loaded(vcpu)
@@ -191,6 +193,7 @@ class Hypervisor(Level):
     def put(self) -> None:
         """Take the vCPU's state out of the hart."""
         vcpu, hart = self.vcpu, self.hart
+        vcpu.vm.vpmu.leaving(vcpu)
         if self.core:
             self.core.switch_out(vcpu)
         self.charge(costs.PUT)

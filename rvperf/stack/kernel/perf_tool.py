@@ -22,7 +22,6 @@ from .tasks import PARENT_PID, SLEEPING, Descriptors, Process, Task, Wait
 
 SEPC = CSR_NUMBERS["sepc"]
 CYCLES = next(selector for selector, source in EVENTS.items() if source == "cycles")
-SWITCH_NS = 100_000  # between the times at which another task takes the CPU
 ENTRY = 0x10000  # where perf's own code is: no sample is taken of it
 
 
@@ -48,20 +47,20 @@ COMMANDS = {
 class PerfTool:
     """`perf record` or `perf stat` in the kernel of `perf`, a DrivenPerf.
 
-    `switches` is how often another task of the system runs shortly, every `SWITCH_NS` from then on,
-    which takes the program off the CPU. `on_start` is called when the program is about to begin.
+    `wakeups` are times, in ns since the program was let go, at which another task of the system
+    runs shortly, which takes the program off the CPU. `on_start` is called as it is let go.
     """
 
     def __init__(
         self,
         perf,
         command: str = "record",
-        switches: int = 0,
+        wakeups: tuple[int, ...] = (),
         on_start: Callable[[], None] = lambda: None,
     ):
         self.perf, self.kernel = perf, perf.kernel
         self.probes = COMMANDS[command]
-        self.switches = switches
+        self.wakeups = wakeups
         self.on_start = on_start
         self.let_go = 0
         perf.tool = self
@@ -77,9 +76,9 @@ class PerfTool:
         self.perf.open_events(kernel.first)
         kernel.ready.append(task)
         self.let_go = kernel.hart.cycles
-        kernel.slice_end = self.let_go + TURN_NS
         self.on_start()
-        if self.switches:
+        kernel.slice_end = self.let_go + TURN_NS
+        if self.wakeups:
             worker = self._task("kworker/0:1", self._work())
             worker.wait = next(worker.sleep)
             worker.state, worker.urgent = SLEEPING, True
@@ -114,8 +113,8 @@ class PerfTool:
 
     def _work(self) -> Iterator[Wait]:
         """What another task does each time that it runs."""
-        for time in range(self.switches):
-            yield Wait(deadline=self.let_go + (time + 1) * SWITCH_NS)
+        for time in self.wakeups:
+            yield Wait(deadline=self.let_go + time)
             self.kernel.charge(costs.WORKER)
         yield Wait(lambda: self.kernel.finished)
 

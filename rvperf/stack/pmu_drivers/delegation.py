@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 
-from isa.counting import INHIBITS, OF
+from isa.counting import FIRST, INHIBITS, OF
 from isa.csrs import CSR_NUMBERS
 from rvperf.machine.pmu import EVENTS
 from rvperf.stack.level import MASK, Level
@@ -26,8 +26,8 @@ class DelegationDriver(SbiDriver):
     """Counters by CSRs; only the firmware's own by SBI calls.
 
     Free counters are taken from the lowest on, or from the last with `lowest_first` false, and
-    only those in `limit`: so a host leaves the first ones to its guests. `firmware` says whether
-    there is SBI's PMU extension, for the firmware's own counters.
+    only those in `limit`: so a host leaves the first ones to its guests. The firmware's own are
+    there if SBI has its PMU extension.
     """
 
     def __init__(
@@ -35,14 +35,13 @@ class DelegationDriver(SbiDriver):
         level: Level,
         lowest_first: bool = True,
         limit: int = MASK,
-        firmware: bool = True,
         quirks: Iterable[str] = (),
         overflows: bool | None = None,
     ):
         super().__init__(level, None, quirks, overflows)
         self.lowest_first = lowest_first
         self.limit = limit
-        self.firmware = firmware
+        self.filters_fixed = "Smcntrpmf" in level.hart.extensions
 
     # csr_ind.h: indirect access.
 
@@ -73,7 +72,7 @@ class DelegationDriver(SbiDriver):
     def probe(self) -> None:
         """Find by the bits of scountinhibit which counters are delegated, ask for the firmware's,
         stop everything, and let the interrupt in."""
-        level = self.level
+        level, firmware = self.level, self._ask_for_pmu()
         before = level.read(SCOUNTINHIBIT)
         level.write(SCOUNTINHIBIT, MASK)
         delegated = level.read(SCOUNTINHIBIT)
@@ -81,11 +80,11 @@ class DelegationDriver(SbiDriver):
         for idx in bits(delegated & ~0b10):
             width = 64 if FIXED >> idx & 1 else self._ind_warl(idx, SIREG, MASK).bit_length()
             self.info[idx] = CounterInfo(CYCLE + idx, width)
-        if self.firmware:
+        if firmware:
             self._find_counters()
         level.write(SCOUNTEREN, TIME_ONLY)
         self._inhibit(delegated)
-        if self.firmware:
+        if firmware:
             self._call(Pmu.COUNTER_STOP, 0, self._firmware_counters, 0)
         self._listen()
 
@@ -101,7 +100,7 @@ class DelegationDriver(SbiDriver):
 
     def _maps(self, event: HwEvent) -> int:
         if event.firmware:
-            return 0 if self.firmware else errno.ENOENT
+            return 0 if self._firmware_counters else errno.ENOENT
         raw = event.selector in (RAW_EVENT, RAW_EVENT_V2)
         return 0 if raw or event.selector in EVENTS else errno.ENOENT
 
@@ -114,7 +113,7 @@ class DelegationDriver(SbiDriver):
         fixed = free & FIXED & event.counters
         if fixed and not event.sampling:  # only if it is asked for
             idx = next(bits(fixed))
-            if "Smcntrpmf" in self.level.hart.extensions:
+            if self.filters_fixed:
                 self._configure(idx, event)
             return idx
         free &= PROGRAMMABLE & self.limit
@@ -150,7 +149,7 @@ class DelegationDriver(SbiDriver):
     def _release(self, event: HwEvent) -> None:
         if event.firmware:
             super()._release(event)
-        else:
+        elif event.idx >= FIRST or self.filters_fixed:
             self._ind_write(event.idx, SIREG2, OF)
 
     def _stop_used(self) -> None:

@@ -1,4 +1,4 @@
-"""The driver that programs counters by SBI calls (Linux, drivers/perf/riscv_pmu_sbi.c)."""
+"""The driver that programs counters by SBI calls (Linux 6.12, drivers/perf/riscv_pmu_sbi.c)."""
 
 from __future__ import annotations
 
@@ -59,8 +59,11 @@ class SbiDriver(Driver):
 
     def probe(self) -> None:
         """Find the counters, offer the shared page, stop everything, let the interrupt in, and
-        try which standard events there are."""
-        spec = self._find_counters()
+        try which standard events there are. There may be nothing at all."""
+        spec = self._ask_for_pmu()
+        if not spec:
+            return
+        self._find_counters()
         if self._offered and spec >= sbi.version(2, 0):
             error, _ = self._call(Pmu.SNAPSHOT_SET_SHMEM, self._offered.address, 0, 0)
             if not error:
@@ -70,16 +73,20 @@ class SbiDriver(Driver):
         self._listen()
         self._try_standard_events()
 
-    def _find_counters(self) -> int:
-        """Ask for all counters; the version of SBI."""
-        _, spec = self.level.call(Extension.BASE, sbi.Base.GET_SPEC_VERSION)
-        self.level.call(Extension.BASE, sbi.Base.PROBE_EXTENSION, Extension.PMU)
+    def _ask_for_pmu(self) -> int:
+        """The version of SBI, or 0 if it has no PMU."""
+        call = self.level.call
+        _, spec = call(Extension.BASE, sbi.Base.GET_SPEC_VERSION)
+        _, there = call(Extension.BASE, sbi.Base.PROBE_EXTENSION, Extension.PMU)
+        return spec if there else 0
+
+    def _find_counters(self) -> None:
+        """Ask for all counters."""
         _, count = self._call(Pmu.NUM_COUNTERS)
         for idx in range(min(count, MAX_COUNTERS)):
             error, value = self._call(Pmu.COUNTER_GET_INFO, idx)
             if not error and self._takes(info := CounterInfo.of(value)):
                 self.info[idx] = info
-        return spec
 
     def _takes(self, info: CounterInfo) -> bool:
         """Whether a counter of the firmware's list is used through it."""
@@ -95,7 +102,7 @@ class SbiDriver(Driver):
                 self.missing.add(event_idx)
 
     def _maps(self, event: HwEvent) -> int:
-        if event.selector in self.missing:
+        if not self.info or event.selector in self.missing:
             return errno.ENOENT
         if event.firmware or event.selector in (*STANDARD_EVENTS, sbi.RAW_EVENT, sbi.RAW_EVENT_V2):
             return 0

@@ -7,6 +7,8 @@ entry into the guest, and when a vCPU comes to a hart or leaves it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rvperf.stack.hypervisor.instructions import CsrAccess
 from rvperf.stack.sbi import Service
 
@@ -20,9 +22,11 @@ class Vpmu:
     extensions = frozenset(
         {"H", "Svinval", "Smstateen", "Ssaia", "Sscofpmf", "Smcntrpmf", "Smcsrind", "Smcdeleg"}
     )
-    """What the hart has to have."""
+    """What the hart has to have, without quirks."""
     hstateen0 = HSENVCFG
     """What hstateen0 is while the guest runs."""
+    henvcfg = 0
+    """What henvcfg has beside what all guests have."""
     guest_driver = host_driver = "none"
     """Which drivers the two kernels have for counters: "sbi", "snapshot" or "delegation"."""
 
@@ -30,6 +34,11 @@ class Vpmu:
         self.counters, self.quirks = counters, quirks
         self.saves = self.restores = 0
         """Registers of counters that were saved and restored for the guest."""
+
+    @classmethod
+    def needs(cls, quirks: Iterable[str]) -> frozenset[str]:
+        """The extensions that the hart has to have, with some quirks."""
+        return cls.extensions
 
     def entering(self, vcpu) -> None:
         """The host is about to go into the guest, with interrupts off."""
@@ -40,8 +49,15 @@ class Vpmu:
     def loaded(self, vcpu) -> None:
         """A vCPU comes to the hart, whose registers for guests it doesn't have yet."""
 
+    def leaving(self, vcpu) -> None:
+        """A vCPU is about to leave the hart, and has the host's events still."""
+
     def putting(self, vcpu) -> None:
         """A vCPU leaves the hart, and its registers have been taken."""
+
+    def evicted(self, vcpu) -> None:
+        """Another vCPU comes to the hart, whose counters hold this one's values still
+        (`Hypervisor.counters_of`)."""
 
     def access(self, vcpu, access: CsrAccess) -> bool:
         """A CSR instruction of the guest's has trapped: do it. False if there is no such CSR."""

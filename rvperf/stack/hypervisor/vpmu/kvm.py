@@ -7,6 +7,7 @@ injects one. With a snapshot, the counters' values and overflows come and go by 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from isa.causes import Interrupt
@@ -30,8 +31,8 @@ from rvperf.stack.sbi import (
 )
 
 MASK = (1 << 64) - 1
-CYCLE, SCOUNTOVF, HIDELEG, SIE = (
-    CSR_NUMBERS[name] for name in ("cycle", "scountovf", "hideleg", "sie")
+CYCLE, SCOUNTOVF, HIDELEG, SIE, SIP = (
+    CSR_NUMBERS[name] for name in ("cycle", "scountovf", "hideleg", "sie", "sip")
 )
 FIXED = {1: 0, 2: 2}  # the fixed counters of events: cycles and instructions
 TIME = 1
@@ -70,6 +71,14 @@ class KvmPmu(Vpmu):
         self.overflown = 0
         self.shared = None
         """The guest physical address of the snapshot's memory."""
+
+    @classmethod
+    def needs(cls, quirks: Iterable[str]) -> frozenset[str]:
+        """As `Vpmu.needs`. Where counters are delegated a guest's scountovf traps, which KVM has to
+        serve; it reads as zero without."""
+        if "kvm-no-scountovf" in quirks and cls.host_driver == "sbi":
+            return cls.extensions - {"Smcdeleg"}
+        return cls.extensions
 
     # SBI calls (vcpu_sbi_pmu.c).
 
@@ -135,8 +144,13 @@ class KvmPmu(Vpmu):
         return number
 
     def _free(self, event_idx: int, firmware: bool, numbers: list[int]) -> int:
-        """The counter for an event (pmu_get_pmc_index)."""
+        """The counter for an event (pmu_get_pmc_index). Refused if there is none left.
+
+        KVM gives the fixed one even while it is in use, and so breaks what it counts; this doesn't.
+        """
         if not firmware and event_idx in FIXED:
+            if self.pmcs[FIXED[event_idx]].event_idx is not None:
+                raise Refused(Error.NOT_SUPPORTED)
             return FIXED[event_idx]
         for number in numbers:
             pmc = self.pmcs.get(number)
@@ -309,10 +323,25 @@ class DelegatedPmu(SnapshotPmu):
     name = "deleg"
     host_driver = "delegation"
     extensions = Vpmu.extensions | {"Shlcofideleg"}
+    pending = False
+    """Whether the guest's interrupt was pending when its vCPU left the hart."""
 
     def loaded(self, vcpu) -> None:
         """The guest's interrupt is the hart's own."""
         vcpu.hypervisor.set(HIDELEG, LCOFI)
+        if self.pending:
+            vcpu.hypervisor.set(SIP, LCOFI)
+
+    def leaving(self, vcpu) -> None:
+        """The host's events forget what has overflown when they lose their counters."""
+        hypervisor = vcpu.hypervisor
+        started = [pmc for pmc in self.pmcs.values() if pmc.started]
+        for pmc in started:
+            self.stopping(vcpu, pmc)
+        self.pending = any(self.overflown >> pmc.number & 1 for pmc in started)
+        self.pending &= bool(hypervisor.read(SIP) & LCOFI)
+        if self.pending:
+            hypervisor.clear(SIP, LCOFI)
 
     def putting(self, vcpu) -> None:
         """It is the host's again."""

@@ -14,7 +14,7 @@ from rvperf.stack.hypervisor.vpmu import HSENVCFG, Vpmu
 from rvperf.stack.hypervisor.vpmu.ssccfg import CSRIND, TIME_COUNTER, WINDOW
 from rvperf.stack.sbi import bits
 
-(SIREG, SIREG2, SISELECT, VSISELECT, VSCOUNTINHIBIT, HCOUNTEREN, HENVCFG, HIDELEG) = (
+(SIREG, SIREG2, SISELECT, VSISELECT, VSCOUNTINHIBIT, HCOUNTEREN, HENVCFG, HIDELEG, HVIP) = (
     CSR_NUMBERS[name]
     for name in (
         "sireg",
@@ -25,6 +25,7 @@ from rvperf.stack.sbi import bits
         "hcounteren",
         "henvcfg",
         "hideleg",
+        "hvip",
     )
 )
 CDE_VS = 1 << 60  # henvcfg: counters that hcounteren has are delegated to VS
@@ -55,6 +56,7 @@ class PassthroughPmu(Vpmu):
     guest_driver = "delegation"
     host_driver = "delegation"
     hstateen0 = HSENVCFG | CSRIND
+    henvcfg = CDE_VS
     extensions = Vpmu.extensions | {"Xrvpt"}
 
     def __init__(self, counters: int = 16, quirks: frozenset[str] = frozenset(), policy="lazy"):
@@ -68,29 +70,32 @@ class PassthroughPmu(Vpmu):
     def loaded(self, vcpu) -> None:
         """Delegate the counters, and see that they hold what this vCPU left in them."""
         hypervisor = vcpu.hypervisor
-        hypervisor.write(HCOUNTEREN, TIME_COUNTER | self.delegated)
-        hypervisor.set(HENVCFG, CDE_VS)
-        hypervisor.set(HIDELEG, VSLCOFI)
         if hypervisor.counters_of is vcpu:
             return
-        if hypervisor.counters_of is not None:
-            hypervisor.counters_of.vm.vpmu.save(hypervisor.counters_of)
+        hypervisor.write(HCOUNTEREN, TIME_COUNTER | self.delegated)
+        hypervisor.set(HIDELEG, VSLCOFI)
         self.restore(vcpu)
         hypervisor.counters_of = vcpu
 
     def putting(self, vcpu) -> None:
-        """Lazily, nothing: they count nothing while the vCPU doesn't run."""
-        hypervisor = vcpu.hypervisor
+        """Lazily, nothing: while they are delegated they count nothing of the host's."""
         if self.policy != "lazy":
+            self.evicted(vcpu)
+
+    def evicted(self, vcpu) -> None:
+        """As `Vpmu.evicted`. What is pending is in the vCPU's hvip."""
+        hypervisor = vcpu.hypervisor
+        if vcpu not in self.images:
             self.save(vcpu)
-            hypervisor.counters_of = None
+        hypervisor.write(HVIP, 0)
         hypervisor.write(HCOUNTEREN, TIME_COUNTER)
         hypervisor.clear(HENVCFG, CDE_VS)
         hypervisor.clear(HIDELEG, VSLCOFI)
+        hypervisor.counters_of = None
 
     def entering(self, vcpu) -> None:
         """Nothing, unless everything is saved `always`."""
-        if self.policy == "always" and vcpu.exits and vcpu in self.images:
+        if vcpu in self.images:
             self.restore(vcpu)
 
     def exited(self, vcpu, cause: int) -> None:
