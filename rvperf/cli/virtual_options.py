@@ -60,7 +60,7 @@ def unknown(text: str, known, what: str) -> str:
     """One line: there is no such thing, and what was meant or what there is."""
     from difflib import get_close_matches
 
-    close = get_close_matches(text, known, 1)
+    close = get_close_matches(text, known, 1, 0.5)
     there = f"did you mean `{close[0]}'?" if close else f"there are {', '.join(known)}"
     return f" Error: there is no {what} `{text}'; {there}\n"
 
@@ -178,10 +178,14 @@ class Sides(Record):
 
     host: bool = False
     guest: bool = True
+    file: str | None = None
+    """The file that was asked for."""
 
     @property
-    def file(self) -> str:
-        """perf's name for the file."""
+    def path(self) -> str:
+        """The file; perf's name for it if none was asked for."""
+        if self.file:
+            return self.file
         if self.host:
             return "perf.data.kvm" if self.guest else "perf.data.host"
         return "perf.data.guest"
@@ -192,9 +196,18 @@ SIDES = (
     Option("", "host", "Collect host os data", default=None),
 )
 
+GUEST_SYMBOLS = (
+    Option("", "guestmount", "guest mount directory under which every guest os instance has a "
+           "subdir", "text", "directory"),
+    Option("", "guestvmlinux", "file saving guest os vmlinux", "text", "file"),
+    Option("", "guestkallsyms", "file saving guest os /proc/kallsyms", "text", "file"),
+    Option("", "guestmodules", "file saving guest os /proc/modules", "text", "file"),
+    Option("", "guest-code", "Guest code can be found in hypervisor process"),
+)  # fmt: skip
+
 
 def sides(before: Sides, options: dict) -> Sides:
     """What later options make of it; without the host there is only the guest."""
     host = before.host if options["host"] is None else bool(options["host"])
     guest = before.guest if options["guest"] is None else bool(options["guest"])
-    return Sides(host, guest or not host)
+    return Sides(host, guest or not host, before.file)
