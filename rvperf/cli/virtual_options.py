@@ -90,21 +90,26 @@ def switches(option: str):
     return convert
 
 
-def isa(text: str) -> str:
-    """An ISA string: rv64, one-letter extensions, then the others with `_` before each."""
+def isa(text: str) -> frozenset[str]:
+    """The optional extensions in an ISA string: rv64, letters, then names with `_` before each."""
     import re
 
-    from isa.ext import EVERY
+    from isa.ext import EVERY, OPTIONAL
 
     letters, *names = text.lower().split("_")
-    found = re.fullmatch(r"rv64([a-z]+)", letters)
-    if found is None:
+    if not re.fullmatch(r"rv64[a-z]+", letters):
         raise Mistake(f" Error: option `isa' expects rv64gch_sscofpmf and the like, not `{text}'\n")
-    known = sorted(name.lower() for name in EVERY if len(name) > 1)
+    known = {name.lower(): name for name in EVERY if len(name) > 1}
     for name in names:
         if name not in known:
-            raise Mistake(unknown(name, known, "extension"))
-    return text.lower()
+            raise Mistake(unknown(name, sorted(known), "extension"))
+    found = {known[name] for name in names} | {name.upper() for name in letters[4:]}
+    for name in sorted(found & OPTIONAL.keys()):
+        if lacking := [other for other in OPTIONAL[name] if other not in found]:
+            raise Mistake(f" Error: {name} needs {' and '.join(lacking)}, not in `{text}'\n")
+    if "H" not in found:
+        raise Mistake(f" Error: a virtual machine needs the extension h, not in `{text}'\n")
+    return frozenset(found & OPTIONAL.keys())
 
 
 VM = Option("", "vm", "run the program, and perf, in a virtual machine")
