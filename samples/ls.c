@@ -12,7 +12,7 @@
 
 enum { SYS_mkdirat = 34, SYS_getdents64 = 61, SYS_newfstatat = 79, AT_FDCWD = -100,
        AT_REMOVEDIR = 0x200, O_WRONLY = 1, O_CREAT = 64, O_DIRECTORY = 0200000,
-       FILES = 420, MOST = 10000, PREFIX = 6, LENGTH = 10 };
+       FILES = 325, MOST = 10000, PREFIX = 6, LENGTH = 10 };
 
 static i64 sizes[MOST];
 static char path[256], buffer[32768], page[4096];
