@@ -47,10 +47,10 @@ def text(results: tuple[DesignResult, ...]) -> str:
         else:
             table.append((title, [shown(field, value) for value in values]))
     columns = list(zip(*(cells for _, cells in table), strict=True))
-    widths = [max(map(len, column)) + 2 for column in columns]
+    widths = [max(map(len, column)) + 1 for column in columns]
     first = max(len(title) for title, _ in table)
     spare = WIDTH - 1 - first - sum(widths)
-    widths = [width + max(0, min(3, spare // len(widths))) for width in widths]
+    widths = [width + max(0, min(4, spare // len(widths))) for width in widths]
     page = ""
     for title, cells in table:
         line = f" {title:<{first}}" + "".join(
@@ -95,7 +95,7 @@ def csv(results: tuple[DesignResult, ...], separator: str) -> str:
                 lines += [(result.vpmu, name, key, value[key]) for key in value]
             elif name not in ("vpmu", "notes"):
                 lines.append(
-                    (result.vpmu, name, "", int(value) if value in (True, False) else value)
+                    (result.vpmu, name, "", int(value) if isinstance(value, bool) else value)
                 )
     return "".join(separator.join(map(str, line)) + "\n" for line in lines)
 
