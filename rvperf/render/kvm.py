@@ -1,46 +1,13 @@
 """`perf kvm stat`'s report, as CSV and JSON too. Layout and words are perf's (builtin-kvm.c); the
-names of exits are those of its tools/perf/arch/riscv."""
+names of exits are those of its tools/perf/arch/riscv. perf forgets that an exit was an interrupt,
+and so calls a guest's SBI call IRQ_VS_EXT; here each has its own name."""
 
 import json
 
-from isa.causes import Cause, Interrupt
+from isa.causes import Cause, name_of_cause
 from isa.record import Record
 from rvperf.results import KvmStatResult, VmExitRow
 
-INTERRUPT = 1 << 63
-NAMES = {
-    INTERRUPT | Interrupt.SUPERVISOR_SOFTWARE: "IRQ_S_SOFT",
-    INTERRUPT | Interrupt.VIRTUAL_SUPERVISOR_SOFTWARE: "IRQ_VS_SOFT",
-    INTERRUPT | Interrupt.MACHINE_SOFTWARE: "IRQ_M_SOFT",
-    INTERRUPT | Interrupt.SUPERVISOR_TIMER: "IRQ_S_TIMER",
-    INTERRUPT | Interrupt.VIRTUAL_SUPERVISOR_TIMER: "IRQ_VS_TIMER",
-    INTERRUPT | Interrupt.MACHINE_TIMER: "IRQ_M_TIMER",
-    INTERRUPT | Interrupt.SUPERVISOR_EXTERNAL: "IRQ_S_EXT",
-    INTERRUPT | Interrupt.VIRTUAL_SUPERVISOR_EXTERNAL: "IRQ_VS_EXT",
-    INTERRUPT | Interrupt.MACHINE_EXTERNAL: "IRQ_M_EXT",
-    INTERRUPT | Interrupt.SUPERVISOR_GUEST_EXTERNAL: "IRQ_S_GEXT",
-    INTERRUPT | Interrupt.COUNTER_OVERFLOW: "IRQ_PMU_OVF",
-    Cause.INSTRUCTION_ADDRESS_MISALIGNED: "EXC_INST_MISALIGNED",
-    Cause.INSTRUCTION_ACCESS_FAULT: "EXC_INST_ACCESS",
-    Cause.ILLEGAL_INSTRUCTION: "EXC_INST_ILLEGAL",
-    Cause.BREAKPOINT: "EXC_BREAKPOINT",
-    Cause.LOAD_ADDRESS_MISALIGNED: "EXC_LOAD_MISALIGNED",
-    Cause.LOAD_ACCESS_FAULT: "EXC_LOAD_ACCESS",
-    Cause.STORE_ADDRESS_MISALIGNED: "EXC_STORE_MISALIGNED",
-    Cause.STORE_ACCESS_FAULT: "EXC_STORE_ACCESS",
-    Cause.ENVIRONMENT_CALL_FROM_U: "EXC_SYSCALL",
-    Cause.ENVIRONMENT_CALL_FROM_S: "EXC_HYPERVISOR_SYSCALL",
-    Cause.ENVIRONMENT_CALL_FROM_VS: "EXC_SUPERVISOR_SYSCALL",
-    Cause.INSTRUCTION_PAGE_FAULT: "EXC_INST_PAGE_FAULT",
-    Cause.LOAD_PAGE_FAULT: "EXC_LOAD_PAGE_FAULT",
-    Cause.STORE_PAGE_FAULT: "EXC_STORE_PAGE_FAULT",
-    Cause.INSTRUCTION_GUEST_PAGE_FAULT: "EXC_INST_GUEST_PAGE_FAULT",
-    Cause.LOAD_GUEST_PAGE_FAULT: "EXC_LOAD_GUEST_PAGE_FAULT",
-    Cause.VIRTUAL_INSTRUCTION: "EXC_VIRTUAL_INST_FAULT",
-    Cause.STORE_GUEST_PAGE_FAULT: "EXC_STORE_GUEST_PAGE_FAULT",
-}
-"""perf's names of what ends a guest's turn, by scause. perf itself forgets bit 63, and so calls a
-guest's SBI call IRQ_VS_EXT; here interrupts keep theirs."""
 FAULTS = (
     Cause.INSTRUCTION_GUEST_PAGE_FAULT,
     Cause.LOAD_GUEST_PAGE_FAULT,
@@ -94,11 +61,6 @@ SORT_KEYS = {
 """-k: the largest comes first."""
 
 
-def reason(cause: int) -> str:
-    """perf's name of a cause."""
-    return NAMES.get(cause, "UNKNOWN")
-
-
 def lines(result: KvmStatResult, event: str = "vmexit", keys=("sample",)) -> list[Line]:
     """The rows of --event, added up by what they are called, in the order of the sort keys."""
     _, causes = EVENTS[event]
@@ -114,10 +76,10 @@ def lines(result: KvmStatResult, event: str = "vmexit", keys=("sample",)) -> lis
 
 def called(row: VmExitRow, event: str) -> str:
     if event == "vmexit":
-        return reason(row.cause)
+        return name_of_cause(row.cause)
     if event == "all":
-        return f"{reason(row.cause)} {row.key}".rstrip()
-    return row.key or reason(row.cause)
+        return f"{name_of_cause(row.cause)} {row.key}".rstrip()
+    return row.key or name_of_cause(row.cause)
 
 
 def plus(line: Line | None, name: str, row: VmExitRow) -> Line:
