@@ -16,6 +16,7 @@ COMMANDS = {
     "buildid-list": "List the buildids in a perf.data file",
     "diff": "Read perf.data files and display the differential profile",
     "evlist": "List the event names in a perf.data file",
+    "kvm": "Tool to trace/measure kvm guest os",
     "list": "List all symbolic event types",
     "record": "Run a command and record its profile into perf.data",
     "report": "Read perf.data (created by perf record) and display the profile",

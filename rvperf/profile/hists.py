@@ -18,9 +18,10 @@ from rvperf.profile.callchains import Place, Tree
 from rvperf.profile.machine import Map
 from rvperf.profile.sortkeys import Columns, View, disguise, name_of
 
-FILTER_DSO, FILTER_THREAD, FILTER_PARENT, FILTER_SYMBOL, FILTER_GUEST, FILTER_SOCKET = (
-    1 << n for n in (0, 1, 2, 3, 4, 5)
-)
+(
+    FILTER_DSO, FILTER_THREAD, FILTER_PARENT, FILTER_SYMBOL, FILTER_GUEST, FILTER_HOST,
+    FILTER_SOCKET,
+) = (1 << n for n in range(7))  # fmt: skip
 LEVELS = {records.KERNEL: "k", records.USER: "."}
 GUEST_LEVELS = {records.GUEST_KERNEL: "g", records.GUEST_USER: "u"}
 
@@ -569,13 +570,15 @@ class Filler:
     def level(self, mode: int) -> str:
         if self.profile.world.guest and mode in GUEST_LEVELS:
             return GUEST_LEVELS[mode]
-        return LEVELS.get(mode, "H")
+        return LEVELS.get(mode, "H") if self.profile.host else "H"
 
     def filters(self, entry: Entry) -> int:
         """The reasons not to show a sample (machine__resolve of util/event.c)."""
         view, found = self.view, 0
         if entry.level == "H" and entry.cpumode in GUEST_LEVELS:
             found |= FILTER_GUEST
+        if entry.level == "H" and entry.cpumode in LEVELS and not self.profile.host:
+            found |= FILTER_HOST
         if view.comms is not None and entry.comm not in view.comms:
             found |= FILTER_THREAD
         if view.pids is not None and entry.thread.pid not in view.pids:

@@ -164,14 +164,17 @@ class Profile:
     `chain` (for `frames`; -1 if there is no callchain).
 
     `symbols` is a rvperf.symbols.Symbols or None. With `guest`, guest modes have threads and maps
-    of their own, and without they are the host's, as for perf without --guest. `unwinder` (see
+    of their own, and without they are the host's, as for perf without --guest; without `host`
+    addresses of the host mean nothing, as for `perf kvm` without --host. `unwinder` (see
     profile/unwinding.py) appends callers to the callchains of samples that have registers and a
     piece of the stack for that.
     """
 
-    def __init__(self, reader: Reader, symbols=None, guest: bool = False, unwinder=None):
+    def __init__(
+        self, reader: Reader, symbols=None, guest: bool = False, unwinder=None, host: bool = True
+    ):
         self.reader, self.symbols = reader, symbols
-        self.unwinder = unwinder
+        self.unwinder, self.host = unwinder, host
         self.events = reader.events
         columns = reader.columns()
         known = columns.event >= 0
@@ -322,6 +325,9 @@ class Profile:
         if not self.world.guest:
             kernel &= modes != records.GUEST_KERNEL
             user &= modes != records.GUEST_USER
+        if not self.host:
+            kernel &= modes != records.KERNEL
+            user &= modes != records.USER
         where = np.where(kernel, kernel_spaces, np.where(user, spaces, -1))
         found = np.full(len(ips), NOWHERE, np.int32)
         unique = np.unique(where)
