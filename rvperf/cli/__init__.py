@@ -19,6 +19,7 @@ COMMANDS = {
     "list": "List all symbolic event types",
     "record": "Run a command and record its profile into perf.data",
     "report": "Read perf.data (created by perf record) and display the profile",
+    "run": "Run a bare-metal program on the hart",
     "script": "Read perf.data (created by perf record) and display trace output",
     "stat": "Run a command and gather performance counter statistics",
 }

@@ -293,21 +293,24 @@ class Reference:
         self._prepared: dict[int, Callable[[int], None]] = {}
 
     def run(self, budget: int) -> None:
-        """Execute `budget` instructions; fewer if one raises a Trap or reaches a stop."""
+        """Execute `budget` instructions; fewer if one raises a Trap or reaches a stop, or as an
+        attentive hart wants it."""
         hart, step = self.hart, self.step
-        hart.overflowed = False
+        hart.overflowed = hart.attention = False
         for _ in range(budget):
             if hart.stale:
                 hart.arm()
             if not hart.limited:
                 step()
-                continue
-            hart.note_before()
-            step()
-            if hart.stopped:
-                hart.settle()
-                return
-            if hart.overflowed:
+            else:
+                hart.note_before()
+                step()
+                if hart.stopped:
+                    hart.settle()
+                    return
+                if hart.overflowed:
+                    return
+            if hart.attentive and hart.attention:
                 return
 
     def step(self) -> None:

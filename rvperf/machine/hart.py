@@ -204,6 +204,11 @@ class Hart:
         """Whether `arm` has to set the stops anew before instructions are executed."""
         self.overflowed = False
         """Whether a counter has overflowed; engines clear it, and return when it is set."""
+        self.attentive = False
+        """Whether engines return after an instruction that may change which interrupt is due, or
+        waits for one; otherwise whoever runs them looks when it likes."""
+        self.attention = False  # whether there was such an instruction
+        self.waiting = False  # whether there was a wfi, for who asks to reset
         self.capture = None
         """The engine's way to take samples by itself, if it has one (engine.advance.Capture)."""
         self._watched: list = []
@@ -626,6 +631,7 @@ class Hart:
             self.set_mstatus(status)
         self._words[PC] = words[FRAME_CSRS[of][0]]
         self.mode = to
+        self.attention = True
 
     def pending_interrupt(self) -> Interrupt | None:
         """The interrupt that would be taken now: pending, enabled, and of the highest priority.
@@ -871,3 +877,4 @@ class Hart:
 
     def wfi(self) -> None:
         """Wait for interrupt: a hint; the machine decides how time passes."""
+        self.waiting = self.attention = True
