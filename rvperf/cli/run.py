@@ -103,9 +103,7 @@ def write(descriptor: int, data: bytes) -> None:
 
 def manual() -> str:
     return (
-        "rvperf-run - Run a bare-metal program on the hart\n\n"
-        + usage(SYNOPSIS, OPTIONS)
-        + MANUAL
+        "rvperf-run - Run a bare-metal program on the hart\n\n" + usage(SYNOPSIS, OPTIONS) + MANUAL
     )
 
 

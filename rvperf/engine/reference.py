@@ -176,8 +176,13 @@ class Effects:
 
     # What only the machine model can do.
 
-    def read_csr(self, csr):
-        return Num(self.hart.read_csr(number(csr)))
+    def read_csr(self, csr, writes=False):
+        hart = self.hart
+        if writes:
+            # What refuses is the whole access: one that HS-mode could not make either, for it
+            # would write a read-only CSR, is an illegal instruction in a guest too (8.6.1).
+            hart.csrs.permit(number(csr), hart.mode, write=True)
+        return Num(hart.read_csr(number(csr)))
 
     def write_csr(self, csr, value):
         hart, at, new = self.hart, number(csr), number(value)
