@@ -15,7 +15,9 @@ GENERAL = "imafd"
 ALWAYS = frozenset(GENERAL + "cbsu")
 # Parts and sums of what every hart has, that are no extensions of `isa.ext` by themselves.
 PARTS = frozenset(("zaamo", "zalrsc", "zca", "zcd", "zmmul"))
-BY_NAME = {name.lower(): name for name in EVERY}
+# The supervisor's part of an extension has a name of its own; here neither comes alone.
+SUPERVISOR_PARTS = {"ssstateen": "Smstateen", "sscsrind": "Smcsrind", "ssccfg": "Smcdeleg"}
+BY_NAME = {name.lower(): name for name in EVERY} | SUPERVISOR_PARTS
 
 
 class IsaStringError(Exception):

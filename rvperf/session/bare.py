@@ -62,7 +62,8 @@ def run(workload: BareWorkload) -> Ended:
 
         isa = " ".join(sorted(workload.extensions))
         kept = f"bare\0{isa}\0{os.path.abspath(workload.path)}"
-        regions = Regions(frozenset(), kept)
+        # Nobody knows beforehand which events its counters will be set to.
+        regions = Regions(hart.pmu.compiled_for, kept)
     engine = Native(hart, regions) if native else Reference(hart)
     hart.pc = program.entry
     hart.attentive = True
