@@ -54,6 +54,7 @@ SUM, MXR, MPRV = (bits_of("mstatus", name) for name in ("SUM", "MXR", "MPRV"))
 MPP, MPP_AT, FS = bits_of("mstatus", "MPP"), place_of("mstatus", "MPP"), bits_of("mstatus", "FS")
 MPV = bits_of("mstatus", "MPV")
 HSTATUS, VSSTATUS = CSR_NUMBERS["hstatus"], CSR_NUMBERS["vsstatus"]
+HVICTL = CSR_NUMBERS["hvictl"]
 VSIE, VSIP = CSR_NUMBERS["vsie"], CSR_NUMBERS["vsip"]
 HEDELEG, HIDELEG = CSR_NUMBERS["hedeleg"], CSR_NUMBERS["hideleg"]
 SPV, SPVP = bits_of("hstatus", "SPV"), bits_of("hstatus", "SPVP")
@@ -652,7 +653,7 @@ class Hart:
         value = self.csrs.value
         guest = value(VSIP) & value(VSIE) if mode >= VIRTUAL else 0
         enables = words[MIE], words[MIDELEG], words[HIDELEG], words[VSSTATUS]
-        return claim(mode, self.mstatus, value(MIP), *enables, guest)
+        return claim(mode, self.mstatus, value(MIP), *enables, guest, words.get(HVICTL, 0))
 
     def interrupt(self) -> bool:
         """Take the pending interrupt, if there is one: was there?"""
