@@ -20,6 +20,7 @@ COMMANDS = {
     "list": "List all symbolic event types",
     "record": "Run a command and record its profile into perf.data",
     "report": "Read perf.data (created by perf record) and display the profile",
+    "run": "Run a bare-metal program on the hart",
     "script": "Read perf.data (created by perf record) and display trace output",
     "stat": "Run a command and gather performance counter statistics",
 }
@@ -48,7 +49,7 @@ def console() -> None:
 def main(words: list[str] | None = None) -> int:
     """Run one command line, the process's own if none is given, and give its exit status."""
     try:
-        return run(sys.argv[1:] if words is None else words)
+        return carry_out(sys.argv[1:] if words is None else words)
     except BrokenPipeError:
         return 128 + 13  # whoever read us has gone: end as SIGPIPE would have ended perf
     except WriteFailure as failure:
@@ -65,7 +66,8 @@ def main(words: list[str] | None = None) -> int:
         return error.exit_code
 
 
-def run(words: list[str]) -> int:
+def carry_out(words: list[str]) -> int:
+    # Not `run`: that is a command, and its module becomes an attribute of this package.
     if not words:
         say(commands_page())
         return 1
