@@ -12,10 +12,12 @@ import numpy as np
 
 from rvperf.perfdata import records
 from rvperf.perfdata.attr import SAMPLE
+from rvperf.perfdata.distinct import distinct
 from rvperf.perfdata.records import RecordError
 from rvperf.profile import callchains, selection
 from rvperf.profile.callchains import Place, Tree
 from rvperf.profile.machine import Map
+from rvperf.profile.samples import sums
 from rvperf.profile.sortkeys import Columns, View, disguise, name_of
 
 FILTER_DSO, FILTER_THREAD, FILTER_PARENT, FILTER_SYMBOL, FILTER_GUEST, FILTER_SOCKET = (
@@ -355,30 +357,6 @@ class Samples:
         return self._rest[name]
 
 
-def numbered(columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows of some columns are equal: (index of the first of each kind, kind of each row).
-
-    Kinds are in the order of their first rows.
-    """
-    mixed = np.zeros(len(columns[0]), np.uint64)
-    for column in columns:
-        mixed ^= column.astype(np.uint64)
-        mixed *= np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    _, first, kind = np.unique(mixed, return_index=True, return_inverse=True)
-    same = all(bool((column == column[first][kind]).all()) for column in columns)
-    if not same:  # two kinds with one hash: do it the slow way
-        code = np.zeros(len(mixed), np.int64)
-        for column in columns:
-            values, part = np.unique(column, return_inverse=True)
-            _, code = np.unique(code * len(values) + part, return_inverse=True)
-        _, first, kind = np.unique(code, return_index=True, return_inverse=True)
-    order = np.argsort(first, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    return first[order], place[kind]
-
-
 class Filler:
     """Puts samples into histograms."""
 
@@ -423,11 +401,11 @@ class Filler:
         profile, view = self.profile, self.view
         if not len(profile):
             return self.hists
-        symbol = self.samples.symbols(profile.map, profile.address)
+        self.spot_symbol = self.samples.symbols(profile.spot_map, profile.spot_address)
         mask = self.chosen()
         if view.hide_unresolved:
-            mask = symbol >= 0 if mask is None else mask & (symbol >= 0)
-        self.symbol = symbol
+            resolved = (self.spot_symbol >= 0)[profile.spot]
+            mask = resolved if mask is None else mask & resolved
         self.modes, self.ips = profile.cpumode, profile.ip
         self.picked = None if mask is None else np.flatnonzero(mask)
         if view.mode == "branch":
@@ -442,16 +420,16 @@ class Filler:
     def group_columns(self) -> list[np.ndarray]:
         """What samples must agree in to be taken together."""
         profile, view, needs = self.profile, self.view, self.columns.needs
-        symbol = self.symbol
-        maps = profile.map
+        symbol, address = self.spot_symbol, profile.spot_address
         exact = "address" in needs or view.mode == "memory"
+        modes = self.modes[profile.spots]
         if exact:
-            where = profile.address
+            _, place = distinct([modes, profile.spot_map, address])
         else:
-            where = np.where(symbol >= 0, symbol.astype(np.uint64), profile.address)
-        columns = [profile.event, profile.thread, profile.comm, self.modes, maps, where]
-        if not exact:
-            columns.append(symbol >= 0)
+            named = symbol >= 0
+            where = np.where(named, symbol.astype(np.uint64), address)
+            _, place = distinct([modes, profile.spot_map, where, named])
+        columns = [profile.event, profile.thread, profile.comm, place[profile.spot]]
         if "cpu" in needs or view.socket >= 0:
             columns.append(profile.cpu)
         if "time" in needs:
@@ -493,10 +471,13 @@ class Filler:
 
     def fill_samples(self) -> None:
         profile, view = self.profile, self.view
-        first, kind = numbered(self.group_columns())
+        first, kind = distinct(self.group_columns())
         counts = np.bincount(kind, minlength=len(first))
-        periods = np.zeros(len(first), np.uint64)
-        np.add.at(periods, kind, self.pick(profile.period))
+        period = profile.fixed_period
+        if period is not None:
+            periods = counts.astype(np.uint64) * np.uint64(period)
+        else:
+            periods = sums(kind, self.pick(profile.period), len(first))
         samples = first if self.picked is None else self.picked[first]
         cumulative = view.children and view.mode != "memory"
         for index, count, period in zip(
@@ -525,19 +506,19 @@ class Filler:
     def template(self, index: int) -> Entry:
         """An entry for a sample."""
         profile, view = self.profile, self.view
-        thread = profile.threads[profile.thread[index]]
-        comm = profile.comms[profile.comm[index]]
+        thread, comm = profile.who(index)
         if thread.first_comm is not None and comm == f":{thread.tid}":
             comm = thread.first_comm
-        number = int(profile.map[index])
+        spot = int(profile.spot[index])
+        number = int(profile.spot_map[spot])
         map_ = profile.maps[number] if number >= 0 else None
-        symbol_number = int(self.symbol[index])
+        symbol_number = int(self.spot_symbol[spot])
         symbol = map_.dso.symbols.symbol_at(symbol_number) if symbol_number >= 0 else None
         mode = int(self.modes[index])
         event = profile.events[profile.event[index]]
         entry = Entry(
             view, (event, self.formatters.get(event.index)), thread, comm, map_, symbol,
-            int(profile.address[index]), self.level(mode), mode,
+            int(profile.spot_address[spot]), self.level(mode), mode,
         )  # fmt: skip
         entry.filtered = self.filters(entry)
         needs = self.columns.needs
@@ -726,7 +707,7 @@ class Filler:
                 continue
             if not sample.branches:
                 continue
-            space = (int(profile._space[index]), int(profile._kernel_space[index]))
+            space = profile.space(index)
             mine = (
                 int(profile.event[index]), int(profile.thread[index]), int(profile.comm[index]),
                 int(modes[index]), int(profile.cpu[index]) if "cpu" in self.columns.needs else 0,
@@ -790,7 +771,7 @@ class Chains:
         where = ips if exact else np.where(symbols >= 0, symbols.astype(np.uint64), ips)
         count = len(ips)
         if count:
-            first, self.place_of = numbered([maps, where, symbols >= 0, modes])
+            first, self.place_of = distinct([maps, where, symbols >= 0, modes])
         else:
             first, self.place_of = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._places: list[Place] = []

@@ -116,7 +116,7 @@ def with_older_attributes(source, target) -> None:
     for event in events:
         event.attr.size = 128
     with Writer(target, events, features) as file:
-        for at, size in zip(reader.offsets.tolist(), reader.sizes.tolist(), strict=True):
+        for at, size in zip((8 * reader.starts).tolist(), reader.sizes.tolist(), strict=True):
             file.write(bytes(reader.data[at : at + size]))
 
 
