@@ -11,14 +11,14 @@ BITS = (16, 20, 22)
 
 
 def distinct(columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The index of the first row of each kind, ascending, and the kind of each row (both intp).
+    """The index of the first row of each kind, ascending (intp), and the kind of each row (int32).
 
     Columns are integers or booleans, all of one length.
     """
     count = len(columns[0])
     columns = [column for column in columns if not constant(column)]
     if not columns:
-        return np.zeros(min(count, 1), np.intp), np.zeros(count, np.intp)
+        return np.zeros(min(count, 1), np.intp), np.zeros(count, np.int32)
     like = np.empty(count, np.intp)  # of each row the first one that is the same
     rows = None
     for bits in BITS:
@@ -28,7 +28,7 @@ def distinct(columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     else:
         like[rows] = rows[sort(columns, rows)]
     first = np.flatnonzero(like == np.arange(count))
-    number = np.empty(count, np.intp)
+    number = np.empty(count, np.int32)
     number[first] = np.arange(len(first))
     return first, number[like]
 

@@ -67,10 +67,10 @@ class Columns:
 
     def __init__(self, reader: "Reader"):
         self._reader = reader
-        order = reader.order()
         if reader.is_ordered:
             self.record = reader.samples
         else:
+            order = reader.order()
             self.record = order[reader.types[order] == records.SAMPLE_RECORD]
         self.event = reader.event_of[self.record]
         self._kept: dict[str, np.ndarray] = {}
@@ -120,7 +120,7 @@ class Reader:
         self._by_id: dict[int, int] = {}
         self._events_by_trailer: dict[int, tuple] = {}
         self._order = None
-        self._in_order = False
+        self._in_order: bool | None = None
         self._columns = None
         whole = self._contents()
         if not len(whole):
@@ -513,7 +513,9 @@ class Reader:
     @property
     def is_ordered(self) -> bool:
         """Whether perf processes the records as they are in the file."""
-        self.order()
+        if self._in_order is None:
+            self._order = self._ordered()
+            self._in_order = self._order is None
         return self._in_order
 
     def order(self) -> np.ndarray:
@@ -523,19 +525,17 @@ class Reader:
         younger than the youngest was at the round before. Those without go at once.
         (tools/perf/util/ordered-events.c)
         """
-        if self._order is None:
-            self._order = self._ordered()
-        return self._order
+        return np.arange(len(self.types)) if self.is_ordered else self._order
 
-    def _ordered(self) -> np.ndarray:
+    def _ordered(self) -> np.ndarray | None:
+        """What `order` gives; None for all as they are."""
         times = self.times()
         queued = (times != 0) & (times != np.uint64(2**64 - 1))
         rounds = np.flatnonzero(self.types == records.FinishedRound.type).tolist()
         # What has no time goes at once: so all are in order if only the beginning has none.
         begin = int(queued.argmax()) if len(queued) else 0
         if queued[begin:].all() and not rounds and not (times[begin + 1 :] < times[begin:-1]).any():
-            self._in_order = True
-            return np.arange(len(times))
+            return None
         out, pending = [], np.zeros(0, np.int64)
         start, limit, youngest = 0, 0, 0
         for end in [*rounds, len(times)]:

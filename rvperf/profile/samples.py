@@ -11,7 +11,7 @@ import numpy as np
 from isa.record import Record
 from rvperf.perfdata import records
 from rvperf.perfdata.attr import READ, SAMPLE
-from rvperf.perfdata.distinct import SPREAD, distinct
+from rvperf.perfdata.distinct import PART, SPREAD, distinct
 from rvperf.perfdata.reader import Event, Reader, fixed_at
 from rvperf.perfdata.records import RecordError
 from rvperf.profile.machine import Dso, Map, Thread, World
@@ -48,34 +48,57 @@ def sums(groups: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
 
 def same_runs(words: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
     """Equal numbers, from 0, for equal runs of words: `length` of them from `start` on."""
-    by_length = np.argsort(-length, kind="stable")
-    start, length = start[by_length], length[by_length]
-    longer = len(length) - np.searchsorted(
-        length[::-1], np.arange(int(length.max(initial=0))), "right"
-    )
-    hashes = length.astype(np.uint64)
-    mine = hashes
-    for at, count in enumerate(longer.tolist()):
+    hashes = np.empty(len(start), np.uint64)
+    for part in parts(len(start)):
+        hashes[part] = hashes_of(words, start[part], length[part])
+    first, number = distinct([hashes])
+    del hashes
+    for part in parts(len(start)):
+        like = first[number[part]]
+        if not same(words, length[part], length[like], start[part], start[like]):
+            # Two runs with one hash: somebody has made an effort.
+            raw: dict[bytes, int] = {}
+            runs = zip(start.tolist(), (start + length).tolist(), strict=True)
+            return np.array([raw.setdefault(words[a:b].tobytes(), len(raw)) for a, b in runs])
+    return number
+
+
+def parts(count: int):
+    """Slices of so many rows. What is made of a part stays in the processor's caches."""
+    return (slice(at, min(at + PART, count)) for at in range(0, count, PART))
+
+
+def by_length(length: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Runs, the longest first; and how many have a word at 0, at 1, ..."""
+    order = np.argsort(-length, kind="stable")
+    whole = np.bincount(length)
+    return order, (len(length) - np.cumsum(whole))[:-1].tolist()
+
+
+def hashes_of(words, start, length) -> np.ndarray:
+    order, longer = by_length(length)
+    start = start[order]
+    hashes = length[order].astype(np.uint64)
+    for at, count in enumerate(longer):
         mine = hashes[:count]
         mine ^= words[start[:count] + at]
         mine *= SPREAD
         mine ^= mine >> np.uint64(29)
-    first, inverse = distinct([hashes])
-    del hashes, mine
-    as_first = first[inverse]
-    same = (length == length[as_first]).all()
-    for at, count in enumerate(longer.tolist()):
-        if not same:
-            break
-        same = (words[start[:count] + at] == words[start[as_first[:count]] + at]).all()
-    if not same:
-        # Two runs with one hash: somebody has made an effort.
-        raw: dict[bytes, int] = {}
-        runs = zip(start.tolist(), (start + length).tolist(), strict=True)
-        inverse = [raw.setdefault(words[a:b].tobytes(), len(raw)) for a, b in runs]
-    number = np.empty(len(start), np.int64)
-    number[by_length] = inverse
-    return number
+    found = np.empty(len(order), np.uint64)
+    found[order] = hashes
+    return found
+
+
+def same(words, length, other_length, start, other_start) -> bool:
+    """Whether runs are the same, one by one."""
+    if (length != other_length).any():
+        return False
+    order, longer = by_length(length)
+    start, other_start = start[order], other_start[order]
+    return all(
+        (words[start[:count] + at] == words[other_start[:count] + at]).all()
+        for at, count in enumerate(longer)
+    )
 
 
 class Frame(Record):
@@ -378,34 +401,39 @@ class Profile:
         0 and -1 for those without."""
         reader = self.reader
         start = np.zeros(len(self.record), np.int64)
-        length = np.full(len(self.record), -1, np.int64)
-        owners = reader.event_of[self.record]
-        for event in self.events:
-            kind = event.attr.sample_type
-            if not kind & SAMPLE.CALLCHAIN:
-                continue
-            mine = np.flatnonzero(owners == event.index)
-            base = reader.starts[self.record[mine]]
-            room = reader.sizes[self.record[mine]].astype(np.int64) >> 3
-            skip = np.full(len(mine), fixed_at(kind)["end"] >> 3, np.int64)
-            if kind & SAMPLE.READ:
-                form = event.attr.read_format
-                times = (form & (READ.TOTAL_TIME_ENABLED | READ.TOTAL_TIME_RUNNING)).bit_count()
-                each = 1 + (form & (READ.ID | READ.LOST)).bit_count()
-                if form & READ.GROUP:
-                    fits = skip < room
-                    members = reader.words[np.where(fits, base + skip, 0)].astype(np.int64)
-                    members = np.where(fits, np.clip(members, 0, 1 << 16), 0)
-                    skip = skip + 1 + times + members * each
-                else:
-                    skip = skip + times + each
-            fits = skip < room
-            at = np.where(fits, base + skip, 0)
-            entries = reader.words[at].astype(np.int64)
-            fits &= (entries >= 0) & (entries <= room - skip - 1)
-            start[mine] = np.where(fits, at + 1, 0)
-            length[mine] = np.where(fits, entries, -1)
+        length = np.full(len(self.record), -1, np.int32)
+        chained = {e.index: e for e in self.events if e.attr.sample_type & SAMPLE.CALLCHAIN}
+        for part in parts(len(self.record)):
+            numbers = self.record[part]
+            owners = reader.event_of[numbers]
+            base = reader.starts[numbers]
+            room = reader.sizes[numbers].astype(np.int64) >> 3
+            for index, event in chained.items():
+                mine = slice(None) if len(self.events) == 1 else np.flatnonzero(owners == index)
+                at, entries = self._chain_place(event, base[mine], room[mine])
+                start[part][mine], length[part][mine] = at, entries
         return start, length
+
+    def _chain_place(self, event, base, room):
+        """That of samples of an event which are so many words from these words on."""
+        words, kind = self.reader.words, event.attr.sample_type
+        skip = np.full(len(base), fixed_at(kind)["end"] >> 3, np.int64)
+        if kind & SAMPLE.READ:
+            form = event.attr.read_format
+            times = (form & (READ.TOTAL_TIME_ENABLED | READ.TOTAL_TIME_RUNNING)).bit_count()
+            each = 1 + (form & (READ.ID | READ.LOST)).bit_count()
+            if form & READ.GROUP:
+                fits = skip < room
+                members = words[np.where(fits, base + skip, 0)].astype(np.int64)
+                members = np.where(fits, np.clip(members, 0, 1 << 16), 0)
+                skip = skip + 1 + times + members * each
+            else:
+                skip = skip + times + each
+        fits = skip < room
+        at = np.where(fits, base + skip, 0)
+        entries = words[at].astype(np.int64)
+        fits &= (entries >= 0) & (entries <= room - skip - 1)
+        return np.where(fits, at + 1, 0), np.where(fits, entries, -1)
 
     @property
     def unwound(self) -> np.ndarray:
@@ -418,7 +446,8 @@ class Profile:
         """Number the different callchains (with the maps that they were in), and resolve each."""
         start, length = self._chain_places()
         words = self.reader.words
-        has = np.flatnonzero(length >= 0)
+        has = length >= 0
+        has = slice(None) if has.all() else np.flatnonzero(has)
         if self.unwinder is not None and len(self.unwound):
             words, start, length = self._unwind(start, length)
         number = same_runs(words, start[has], length[has])
@@ -427,7 +456,8 @@ class Profile:
         chain = np.full(len(start), NOWHERE, np.int32)
         first, chain[has] = distinct([number, pairs[self.state[has]]] if pairs.any() else [number])
         self._cache["chain"] = chain
-        first = has[first]
+        if not isinstance(has, slice):
+            first = has[first]
         self._resolve_chains(words, start[first], length[first], first)
 
     def _unwind(self, start, length):
