@@ -1,7 +1,7 @@
 """Callchains of an entry as a tree (tools/perf/util/callchain.c).
 
-perf keeps a radix tree and splits its nodes where chains part. Here there is a node for each frame
-while chains are added, and those that no chain parts at become one node when the tree is read.
+perf keeps a radix tree for each entry and splits its nodes where chains part. Here an entry only
+keeps which chains run through it (`Runs`), and from where on. They become a tree when it is read.
 """
 
 from math import ceil
@@ -20,26 +20,20 @@ class Place:
         self.level, self.cpumode, self.order, self.srcline = level, cpumode, order, srcline
 
 
-class Tree:
-    """A frame below another one: what chains end here, and what goes on."""
+class Runs:
+    """The chains of an entry: (places, index of the first that counts, period, count) of each."""
 
-    __slots__ = ("place", "children", "hit", "count")
+    __slots__ = ("flat",)
 
-    def __init__(self, place=None):
-        self.place = place
-        self.children: dict[int, Tree] = {}
-        self.hit = self.count = 0
+    def __init__(self):
+        self.flat: list = []
 
-    def add(self, places, period: int, count: int) -> None:
-        """Add chains that run through these frames."""
-        node = self
-        for place in places:
-            below = node.children.get(place.index)
-            if below is None:
-                below = node.children[place.index] = Tree(place)
-            node = below
-        node.hit += period
-        node.count += count
+    def __iter__(self):
+        each = iter(self.flat)
+        return zip(each, each, each, each, strict=True)
+
+    def add(self, places, at: int, period: int, count: int) -> None:
+        self.flat += (places, at, period, count)
 
 
 class Node:
@@ -47,11 +41,17 @@ class Node:
 
     __slots__ = ("places", "hit", "count", "cumulated", "cumulated_count", "children", "parent")
 
-    def __init__(self, places, tree, parent):
+    def __init__(self, places, parent):
         self.places, self.parent = places, parent
-        self.hit, self.count = tree.hit, tree.count
+        self.hit = self.count = self.cumulated = self.cumulated_count = 0
         self.children: list[Node] = []
-        self.cumulated, self.cumulated_count = self.hit, self.count
+
+    def end(self, period: int, count: int) -> None:
+        """Chains end here."""
+        self.hit += period
+        self.cumulated += period
+        self.count += count
+        self.cumulated_count += count
 
     @property
     def children_hit(self) -> int:
@@ -62,26 +62,50 @@ class Node:
         return self.cumulated_count - self.count
 
 
-def nodes(tree: Tree) -> Node:
+def nodes(runs: Runs) -> Node:
     """The root of a tree of nodes, siblings in perf's order of addresses: higher ones first."""
-    root = Node([], tree, None)
-    waiting = [(root, tree)]
+    root = Node([], None)
+    waiting = [(root, runs)]
     made = []
     while waiting:
-        parent, at = waiting.pop()
-        for child in sorted(at.children.values(), key=lambda one: one.place.order, reverse=True):
-            places = [child.place]
-            while len(child.children) == 1 and not child.count:
-                (child,) = child.children.values()
-                places.append(child.place)
-            node = Node(places, child, parent)
+        parent, some = waiting.pop()
+        parts: dict[int, list] = {}
+        for run in some:
+            places, at, period, count = run
+            if at == len(places):
+                parent.end(period, count)
+            else:
+                parts.setdefault(places[at].index, []).append(run)
+        several = list(parts.values())
+        if len(several) > 1:
+            several.sort(key=lambda part: part[0][0][part[0][1]].order, reverse=True)
+        for part in several:
+            places, at, period, count = part[0]
+            if len(part) == 1:
+                node = Node(places[at:], parent)
+                node.end(period, count)
+            else:
+                common = shared(part)
+                node = Node(places[at : at + common], parent)
+                rest = [(places, at + common, *weight) for places, at, *weight in part]
+                waiting.append((node, rest))
             parent.children.append(node)
             made.append(node)
-            waiting.append((node, child))
     for node in reversed(made):
         node.parent.cumulated += node.cumulated
         node.parent.cumulated_count += node.cumulated_count
     return root
+
+
+def shared(runs: list) -> int:
+    """How many places from the first on runs have in common."""
+    most = min(len(places) - at for places, at, *_ in runs)
+    first, begin = runs[0][:2]
+    for n in range(1, most):
+        index = first[begin + n].index
+        if any(places[at + n].index != index for places, at, *_ in runs):
+            return n
+    return most
 
 
 def sort_absolute(root: Node, least: int) -> list[Node]:

@@ -15,7 +15,7 @@ from rvperf.perfdata.attr import SAMPLE
 from rvperf.perfdata.distinct import distinct
 from rvperf.perfdata.records import RecordError
 from rvperf.profile import callchains, selection
-from rvperf.profile.callchains import Place, Tree
+from rvperf.profile.callchains import Place, Runs
 from rvperf.profile.machine import Map
 from rvperf.profile.samples import sums
 from rvperf.profile.sortkeys import Columns, View, disguise, name_of
@@ -73,7 +73,7 @@ class Entry:
         "event", "thread", "comm", "map", "symbol", "ip", "level", "cpumode", "cpu", "socket",
         "time", "weight", "ins_lat", "transaction", "code_page_size", "branch", "mem", "raw",
         "parent", "filtered", "period", "period_sys", "period_us", "period_guest_sys",
-        "period_guest_us", "count", "acc", "acc_count", "tree", "depth", "pairs", "dummy", "view",
+        "period_guest_us", "count", "acc", "acc_count", "runs", "depth", "pairs", "dummy", "view",
         "_srcline", "_srcfile", "_trace", "chain", "address",
     )  # fmt: skip
 
@@ -88,7 +88,7 @@ class Entry:
         self.period = self.period_sys = self.period_us = 0
         self.period_guest_sys = self.period_guest_us = 0
         self.count = self.acc = self.acc_count = 0
-        self.tree = None
+        self.runs: Runs | None = None
         self.depth = 0
         self.pairs: dict[int, Entry] = {}
         self.dummy = False
@@ -225,7 +225,7 @@ class Hists:
                 entry.period_sys = entry.period_us = 0
                 entry.period_guest_sys = entry.period_guest_us = 0
                 entry.depth = 0
-                entry.tree = Tree() if pair.tree is not None else None
+                entry.runs = Runs() if pair.runs is not None else None
                 self.found[key] = entry
             entry.pairs[member.event.index] = pair
 
@@ -301,11 +301,14 @@ class Hists:
     def chains(self, entry: Entry) -> list:
         """The callchains of an entry, as nodes in the order in which they are printed."""
         if entry.chain is None:
-            if entry.tree is None or self.least is None:
+            if entry.runs is None or self.least is None:
                 entry.chain = []
                 return entry.chain
-            root = callchains.nodes(entry.tree)
             mode = self.view.chain_mode
+            if mode != "fractal" and max(entry.acc, entry.period) < self.least:
+                entry.chain = []
+                return entry.chain
+            root = callchains.nodes(entry.runs)
             if mode == "fractal":
                 found = callchains.sort_relative(root, self.view.chain_percent / 100.0)
             elif mode in ("flat", "folded"):
@@ -374,6 +377,9 @@ class Filler:
         self.odd = bool(columns.needs & {"time", "weight", "transaction", "code_page_size"}) or any(
             column.name == "socket" for column in columns.sorts
         )
+        self.follows = "symbol" in columns.has
+        """A row's map is that of its last sample."""
+        self.callers: dict[tuple, dict] = {}
         self.callees = re.compile(view.ignore_callees) if view.ignore_callees else None
         combined = 0
         for event in profile.events:
@@ -612,8 +618,8 @@ class Filler:
         if found is None:
             found = hists.found[key] = entry
             if view.callchains:
-                found.tree = Tree()
-        elif "symbol" in self.columns.has and found.map is not entry.map:
+                found.runs = Runs()
+        elif self.follows and found.map is not entry.map:
             found.map = entry.map
         found.period += period
         found.count += count
@@ -636,60 +642,94 @@ class Filler:
             if not found.filtered:
                 hists.chain_period_shown += period
             if has_chain and chain:
-                found.tree.add(chain, period, count)
+                found.runs.add(chain, 0, period, count)
                 found.depth = max(found.depth, len(chain))
         if cumulative:
             found.acc += period
             found.acc_count += count
-            self.add_callers(hists, entry, key, chain, count, period)
+            self.add_callers(hists, entry, found, key, chain, count, period)
         return found
 
-    def add_callers(self, hists, entry, key, chain, count, period) -> None:
+    def add_callers(self, hists, entry, own, key, chain, count, period) -> None:
+        """Count samples for those that called `entry`, which counts in the row `own`."""
         view = self.view
-        seen = {key}
-        odd = self.odd
-        addresses = self.chains.addresses if chain else ()
+        seen = {own}
+        keys = {key}
+        # Unless they are odd, callers of entries like this one are found by their places.
+        known = None if self.odd else self.callers.setdefault(self.shared(entry), {})
         level, mode = entry.level, entry.cpumode
         for at, place in enumerate(chain):
             if place.symbol is None and view.hide_unresolved:
                 break
             if place.map is not None:
                 level, mode = place.level, place.cpumode
-            caller = Entry(
-                view, entry.event, entry.thread, entry.comm, place.map, place.symbol, place.ip,
-                level, mode,
-            )  # fmt: skip
-            caller.address = addresses[place.index]
-            caller.cpu, caller.socket, caller.time = entry.cpu, entry.socket, entry.time
-            caller.weight, caller.ins_lat = entry.weight, entry.ins_lat
-            caller.transaction, caller.code_page_size = entry.transaction, entry.code_page_size
-            caller.raw, caller.parent = entry.raw, entry.parent
-            key = hists.key(caller)
-            if odd:  # perf looks for a frame's own like as if these were 0
-                caller.time = caller.socket = caller.weight = caller.ins_lat = 0
-                caller.transaction = caller.code_page_size = 0
-                if hists.key(caller) in seen:
-                    continue
-                caller.time, caller.socket = entry.time, entry.socket
-                caller.weight, caller.ins_lat = entry.weight, entry.ins_lat
-                caller.transaction = entry.transaction
-                caller.code_page_size = entry.code_page_size
-            elif key in seen:
+            if known is None:
+                found = self.odd_caller(hists, entry, place, level, mode, keys)
+            else:
+                there = place if place.map is not None else (place, mode)
+                found = known.get(there)
+                if found is None:
+                    found = known[there] = self.caller(hists, entry, place, level, mode)
+            if found is None or (known is not None and found in seen):
                 continue
-            seen.add(key)
-            found = hists.found.get(key)
-            if found is None:
-                found = hists.found[key] = caller
-                found.filtered = entry.filtered
-                if view.callchains:
-                    found.tree = Tree()
-            elif "symbol" in self.columns.has and found.map is not caller.map:
-                found.map = caller.map
+            seen.add(found)
+            if self.follows and found.map is not place.map:
+                found.map = place.map
             found.acc += period
             found.acc_count += count
             if view.callchains:
-                found.tree.add(chain[at:], period, count)
-                found.depth = max(found.depth, len(chain) - at)
+                found.runs.add(chain, at, period, count)
+                if found.depth < len(chain) - at:
+                    found.depth = len(chain) - at
+
+    def shared(self, entry: Entry) -> tuple:
+        """What an entry's callers have from it, besides the mode of those that are in no map."""
+        return (
+            entry.event[0].index, entry.thread, entry.comm, entry.cpu, entry.socket, entry.time,
+            entry.weight, entry.ins_lat, entry.transaction, entry.code_page_size, entry.raw,
+            id(entry.parent), entry.filtered,
+        )  # fmt: skip
+
+    def caller(self, hists, entry, place, level, mode) -> Entry:
+        """The row of a caller; a new one if there is none yet."""
+        caller = self.entry_of_caller(entry, place, level, mode)
+        return self.row_of(hists, caller, hists.key(caller), entry)
+
+    def odd_caller(self, hists, entry, place, level, mode, keys: set) -> Entry | None:
+        """As `caller`, but None for one that perf takes for one seen before: it looks for a frame's
+        own like as if some columns were 0 (which is why they are odd)."""
+        caller = self.entry_of_caller(entry, place, level, mode)
+        key = hists.key(caller)
+        caller.time = caller.socket = caller.weight = caller.ins_lat = 0
+        caller.transaction = caller.code_page_size = 0
+        if hists.key(caller) in keys:
+            return None
+        caller.time, caller.socket = entry.time, entry.socket
+        caller.weight, caller.ins_lat = entry.weight, entry.ins_lat
+        caller.transaction, caller.code_page_size = entry.transaction, entry.code_page_size
+        keys.add(key)
+        return self.row_of(hists, caller, key, entry)
+
+    def entry_of_caller(self, entry, place, level, mode) -> Entry:
+        caller = Entry(
+            self.view, entry.event, entry.thread, entry.comm, place.map, place.symbol, place.ip,
+            level, mode,
+        )  # fmt: skip
+        caller.address = self.chains.addresses[place.index]
+        caller.cpu, caller.socket, caller.time = entry.cpu, entry.socket, entry.time
+        caller.weight, caller.ins_lat = entry.weight, entry.ins_lat
+        caller.transaction, caller.code_page_size = entry.transaction, entry.code_page_size
+        caller.raw, caller.parent = entry.raw, entry.parent
+        return caller
+
+    def row_of(self, hists, caller: Entry, key: tuple, entry: Entry) -> Entry:
+        found = hists.found.get(key)
+        if found is None:
+            found = hists.found[key] = caller
+            found.filtered = entry.filtered
+            if self.view.callchains:
+                found.runs = Runs()
+        return found
 
     # --- branches
 
