@@ -122,6 +122,7 @@ class Reader:
         self._order = None
         self._in_order: bool | None = None
         self._columns = None
+        self._mapping: mmap.mmap | None = None
         whole = self._contents()
         if not len(whole):
             raise PerfDataError(f"zero-sized data ({self.path}), nothing to do!")
@@ -156,7 +157,8 @@ class Reader:
                 status = os.fstat(file.fileno())
                 self.mtime = status.st_mtime
                 try:
-                    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                    self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                    return memoryview(self._mapping)
                 except (ValueError, OSError):  # empty, a pipe, a device
                     return memoryview(file.read())
         except OSError as error:
@@ -167,6 +169,11 @@ class Reader:
             )
             message = f"failed to open {self.path}: {error.strerror}{hint}"
             raise PerfDataError(message) from error
+
+    def release(self) -> None:
+        """Give the file's pages back to the system; they come again when they are looked at."""
+        if self._mapping is not None:
+            self._mapping.madvise(mmap.MADV_DONTNEED)
 
     # --- file header
 
