@@ -4,6 +4,7 @@ perf keeps a radix tree for each entry and splits its nodes where chains part. H
 keeps which chains run through it (`Runs`), and from where on. They become a tree when it is read.
 """
 
+from collections.abc import Callable
 from math import ceil
 
 
@@ -37,21 +38,16 @@ class Runs:
 
 
 class Node:
-    """Frames that follow each other without a fork. `cumulated` is what passes through them."""
+    """Frames that follow each other without a fork. `hit` is what ends there, `cumulated` what
+    passes through them as well."""
 
     __slots__ = ("places", "hit", "count", "cumulated", "cumulated_count", "children", "parent")
 
-    def __init__(self, places, parent):
+    def __init__(self, places, parent, cumulated, cumulated_count):
         self.places, self.parent = places, parent
-        self.hit = self.count = self.cumulated = self.cumulated_count = 0
+        self.cumulated, self.cumulated_count = cumulated, cumulated_count
+        self.hit = self.count = 0
         self.children: list[Node] = []
-
-    def end(self, period: int, count: int) -> None:
-        """Chains end here."""
-        self.hit += period
-        self.cumulated += period
-        self.count += count
-        self.cumulated_count += count
 
     @property
     def children_hit(self) -> int:
@@ -62,76 +58,69 @@ class Node:
         return self.cumulated_count - self.count
 
 
-def nodes(runs: Runs) -> Node:
-    """The root of a tree of nodes, siblings in perf's order of addresses: higher ones first."""
-    root = Node([], None)
-    waiting = [(root, runs)]
-    made = []
+def nodes(runs: Runs, least: Callable[[int], int], by_weight: bool = True) -> Node:
+    """The root of a tree of nodes. Siblings are in the order of their weights, if asked for; of
+    those that weigh the same perf has the ones with higher addresses first.
+
+    Nodes that weigh less than `least` of what the callers of their parent weigh are left out, with
+    all that is below them.
+    """
+    runs = list(runs)
+    root = Node([], None, *weight_of(runs))
+    waiting = [(root, runs, 0)]
     while waiting:
-        parent, some = waiting.pop()
-        parts: dict[int, list] = {}
-        for run in some:
-            places, at, period, count = run
-            if at == len(places):
-                parent.end(period, count)
-            else:
-                parts.setdefault(places[at].index, []).append(run)
-        several = list(parts.values())
-        if len(several) > 1:
-            several.sort(key=lambda part: part[0][0][part[0][1]].order, reverse=True)
-        for part in several:
-            places, at, period, count = part[0]
+        node, runs, done = waiting.pop()
+        while True:
+            parts: dict[int, list] = {}
+            for run in runs:
+                places, at, period, count = run
+                if at + done == len(places):
+                    node.hit += period
+                    node.count += count
+                else:
+                    parts.setdefault(places[at + done].index, []).append(run)
+            if len(parts) != 1 or node.count or node is root:
+                break
+            (runs,) = parts.values()
+            places, at, *_ = runs[0]
+            node.places.append(places[at + done])
+            done += 1
+        limit = least(node.children_hit)
+        for part in parts.values():
+            weight = weight_of(part)
+            if weight[0] < limit:
+                continue
+            places, at, *_ = part[0]
             if len(part) == 1:
-                node = Node(places[at:], parent)
-                node.end(period, count)
+                child = Node(places[at + done :], node, *weight)
+                child.hit, child.count = weight
             else:
-                common = shared(part)
-                node = Node(places[at : at + common], parent)
-                rest = [(places, at + common, *weight) for places, at, *weight in part]
-                waiting.append((node, rest))
-            parent.children.append(node)
-            made.append(node)
-    for node in reversed(made):
-        node.parent.cumulated += node.cumulated
-        node.parent.cumulated_count += node.cumulated_count
+                child = Node([places[at + done]], node, *weight)
+                waiting.append((child, part, done + 1))
+            node.children.append(child)
+        if len(node.children) > 1:
+            node.children.sort(key=lambda child: child.places[0].order, reverse=True)
+            if by_weight:
+                node.children.sort(key=lambda child: -child.cumulated)
     return root
 
 
-def shared(runs: list) -> int:
-    """How many places from the first on runs have in common."""
-    most = min(len(places) - at for places, at, *_ in runs)
-    first, begin = runs[0][:2]
-    for n in range(1, most):
-        index = first[begin + n].index
-        if any(places[at + n].index != index for places, at, *_ in runs):
-            return n
-    return most
+def weight_of(runs: list) -> tuple[int, int]:
+    """What runs count for: (period, count)."""
+    if len(runs) == 1:
+        return runs[0][2:]
+    return sum([run[2] for run in runs]), sum([run[3] for run in runs])
 
 
-def sort_absolute(root: Node, least: int) -> list[Node]:
-    """Children by weight, without those below `least`, at every level."""
-
-    def chosen(node):
-        node.children = [child for child in node.children if child.cumulated >= least]
-        node.children.sort(key=lambda child: -child.cumulated)
-
-    each(root, chosen)
-    return root.children
+def absolute(least: int) -> Callable[[int], int]:
+    return lambda weight: least
 
 
-def sort_relative(root: Node, share: float) -> list[Node]:
-    """Children by weight, without those below this share of what goes through their parent."""
-
-    def chosen(node):
-        least = ceil(node.children_hit * share)
-        node.children = [child for child in node.children if child.cumulated >= least]
-        node.children.sort(key=lambda child: -child.cumulated)
-
-    each(root, chosen)
-    return root.children
+def relative(share: float) -> Callable[[int], int]:
+    return lambda weight: ceil(weight * share)
 
 
-def sort_flat(root: Node, least: int) -> list[Node]:
+def flat(root: Node, least: int) -> list[Node]:
     """All nodes that chains end at, by weight, without those below `least`."""
     found = []
     waiting = [(root, False)]
@@ -145,11 +134,3 @@ def sort_flat(root: Node, least: int) -> list[Node]:
         waiting += [(child, False) for child in reversed(node.children)]
     found.sort(key=lambda node: -node.hit)
     return found
-
-
-def each(root: Node, action) -> None:
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        action(node)
-        waiting += node.children

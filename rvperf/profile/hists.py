@@ -308,13 +308,12 @@ class Hists:
             if mode != "fractal" and max(entry.acc, entry.period) < self.least:
                 entry.chain = []
                 return entry.chain
-            root = callchains.nodes(entry.runs)
+            least = callchains.absolute(self.least)
             if mode == "fractal":
-                found = callchains.sort_relative(root, self.view.chain_percent / 100.0)
-            elif mode in ("flat", "folded"):
-                found = callchains.sort_flat(root, self.least)
-            else:
-                found = callchains.sort_absolute(root, self.least)
+                least = callchains.relative(self.view.chain_percent / 100.0)
+            flat = mode in ("flat", "folded")
+            root = callchains.nodes(entry.runs, least, not flat)
+            found = callchains.flat(root, self.least) if flat else root.children
             entry.chain = found
         return entry.chain
 
