@@ -428,7 +428,7 @@ class Script:
         code = self._instructions.get(key)
         if code is None:
             symbols = found.dso.symbols if found else None
-            code = symbols.code(offset, 4) if symbols else b""
+            code = symbols.code(offset, 4) if symbols and not symbols.foreign else b""
             size = 4 if code[:1] and code[0] & 3 == 3 else 2
             code = self._instructions[key] = code[:size] if len(code) >= size else b""
         return code
