@@ -36,9 +36,13 @@ def console() -> None:
 
     All is flushed and closed by then, and the process's memory goes at once. To let Python free
     it piece by piece would take a tenth of a short run. So would looking for garbage among what
-    is being imported; a command that works for longer turns the collector on again.
+    is being imported; a command that works for longer turns the collector on again. Nor does
+    anything here multiply matrices: threads that numpy's OpenBLAS starts would only wait, busily.
+    (The programs that record and stat run inherit this environment.)
     """
     gc.disable()
+    if sys.argv[1:2] not in (["record"], ["stat"]):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     status = main()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
