@@ -14,7 +14,15 @@ from errno import EINVAL
 
 from .context import FLEXIBLE, KINDS, PINNED, Context, kind_of
 from .event import EventAttr, PerfEvent, Reading, Status
-from .period import MOST_SAMPLES_A_TICK, TICK_NS, adjusted, calculated, scaled
+from .period import (
+    ALLOWED_NS,
+    AVERAGED,
+    MOST_SAMPLES_A_TICK,
+    TICK_NS,
+    adjusted,
+    calculated,
+    scaled,
+)
 
 __all__ = ["EventAttr", "EventsCore", "PerfEvent", "Reading", "Status", "scaled"]
 
@@ -39,6 +47,9 @@ class EventsCore:
         self.tick_due: int | None = None
         """When the next tick is, while ticks are of use here."""
         self.rotation_due: int | None = None
+        self.most_samples = MOST_SAMPLES_A_TICK
+        """In a tick, before an event is throttled."""
+        self._allowed_ns, self._taken_ns = ALLOWED_NS, 0
 
     # Opening and closing: perf_event_open(2), perf_event_create_kernel_counter().
 
@@ -484,13 +495,24 @@ class EventsCore:
 
     def interrupt(self) -> int:
         """The PMU's interrupt: how many periods were over."""
+        began = self.clock()
         found = self.driver.overflow(self.overflow)
+        self._took(self.clock() - began)
         # Linux' RISC-V driver takes no notice of throttling, which could go on for ever here: they
         # are stopped as perf_event_throttle() of 6.16 means to.
         for event in self._active():
             if event.throttled:
                 self.driver.stop(event, False)
         return found
+
+    def _took(self, ns: int) -> None:
+        """perf_sample_event_took(): interrupts may take a quarter of the time at most
+        (perf_cpu_time_max_percent), or there are fewer."""
+        self._taken_ns += ns - self._taken_ns // AVERAGED
+        average = self._taken_ns // AVERAGED
+        if average > self._allowed_ns:
+            self._allowed_ns = average + average // 4
+            self.most_samples = max(TICK_NS // 4 // self._allowed_ns, 1)
 
     def overflow(self, event: PerfEvent) -> bool:
         """perf_event_overflow(): a period of an event's is over. Whether it is throttled."""
@@ -501,7 +523,7 @@ class EventsCore:
             event.interrupts_tick, event.interrupts = tick, 1
         else:
             event.interrupts += 1
-            if event.interrupts > MOST_SAMPLES_A_TICK and not event.throttled:
+            if event.interrupts > self.most_samples and not event.throttled:
                 event.throttled = True
                 if event.on_throttle:
                     event.on_throttle(event, True)

@@ -7,6 +7,10 @@ TICK_NS = 4_000_000
 """CONFIG_HZ is 250. So often frequencies are adjusted and, by default, counters handed around."""
 MOST_SAMPLES_A_TICK = 100_000 // 250
 """sysctl kernel.perf_event_max_sample_rate, for each tick: more are throttled."""
+ALLOWED_NS = TICK_NS // 4 // MOST_SAMPLES_A_TICK
+"""How long an interrupt may take on average, at that rate: a quarter of the time."""
+AVERAGED = 128
+"""Over how many interrupts that is looked at."""
 BITS = 64
 
 
