@@ -55,9 +55,9 @@ class HartWithHost:
         hart, host, firmware = self.hart, self.host, self.firmware
         while host.vcpu is not None and hart.cycles < until:
             mode = hart.mode
-            if mode == VU:
+            if mode == VU and not host.vcpu.software.runs_programs:
                 self._run_user(until)
-            elif mode == VS:
+            elif mode in (VS, VU):
                 host.vcpu.resume()
             elif mode == S:
                 host.trap()

@@ -35,12 +35,12 @@ def compare(
     request: RecordRequest | StatRequest, options: tuple[VmOptions, ...], operations: bool = False
 ) -> tuple[DesignResult, ...]:
     """Measure once under each design; `operations` keeps one overflow's, step by step."""
-    return tuple(_measure(request, each, operations) for each in options)
+    without, _, _ = _run(_nothing_of(request), replace(options[0], vpmu="none"), False)
+    return tuple(_measure(request, each, operations, without) for each in options)
 
 
-def _measure(request, options: VmOptions, operations: bool) -> DesignResult:
+def _measure(request, options: VmOptions, operations: bool, without) -> DesignResult:
     machine, samples, trace = _run(request, options, operations)
-    without, _, _ = _run(_nothing_of(request), options, False)
     profiled = _host_profiles(request, options)
     host, kernel, vpmu = machine.host, machine.kernel, machine.vpmu
     exits = machine.vcpu.exits

@@ -26,6 +26,7 @@ from rvperf.session.board import Board
 from rvperf.session.record import RecordRequest, RecordResult, Session, kind_of, samplings
 from rvperf.stack.hypervisor import Vcpu
 from rvperf.stack.hypervisor.vcpu import Exit
+from rvperf.stack.hypervisor.vpmu import Vpmu as NO_PMU
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
 from rvperf.stack.kernel import Kernel, LoadError, resolve_program
 from rvperf.stack.kernel.driven_perf import SELECTORS, DrivenPerf
@@ -50,7 +51,8 @@ class VmOptions(Record):
     hart's extensions.
     """
 
-    vpmu: str = "passthrough"
+    vpmu: str = "snapshot"
+    """A design (vpmu.designs), or "none" for a guest without counters."""
     counters: int | None = None
     quirks: frozenset[str] = frozenset()
     switches: int = 0
@@ -69,7 +71,7 @@ class VirtualMachine:
     def __init__(self, workload: Workload, options: VmOptions, live: frozenset[str], prepare=None,
                  selectors: frozenset[int] = frozenset()):  # fmt: skip
         self.workload, self.options = workload, options
-        design = DESIGNS[options.vpmu]
+        design = NO_PMU if options.vpmu == NO_PMU.name else DESIGNS[options.vpmu]
         extensions = design.needs(options.quirks)
         if options.isa is not None:
             named = extensions_of(options.isa)

@@ -17,9 +17,11 @@ from isa.assembly import assemble
 from isa.causes import Cause
 from isa.csrs import CSR_NAMES
 from isa.modes import VS, Mode, S
+from rvperf.machine.pmu import SOURCES
 from rvperf.machine.timing import cycles_of
 from rvperf.machine.traps import Trap
 
+INSTRUCTIONS, CYCLES = SOURCES.index("instructions"), SOURCES.index("cycles")
 A0, A1, A6, A7 = 10, 11, 16, 17
 MASK = (1 << 64) - 1
 CALL_FROM = {S: Cause.ENVIRONMENT_CALL_FROM_S, VS: Cause.ENVIRONMENT_CALL_FROM_VS}
@@ -58,6 +60,8 @@ class Level:
         self.tally = Tally() if tally is None else tally
         self.origin = ""
         """What it does this for, while somebody wants to know (`Hypervisor.ORIGINS`)."""
+        self.runs_programs = False
+        """Whether what this models includes a program, which it executes in user mode now."""
         self.on_operation: Callable[[tuple], None] | None = None
         """Told each operation as `Tally` counts it, before it is done."""
 
@@ -119,15 +123,41 @@ class Level:
 
     def charge(self, cost) -> None:
         """Let the time of a handler's work (`cost.instructions`, `cost.cycles`) pass here."""
-        self.hart.charge(cost.instructions, cost.cycles)
-        self.poll()
+        self.let_pass(cost.instructions, cost.cycles)
+
+    def let_pass(
+        self, instructions: int, cycles: int, between: Callable[[int], None] | None = None
+    ) -> None:
+        """Let work pass in the current mode, interrupted where a counter overflows.
+
+        `between(done)` takes the interrupts when so many instructions are done; `poll` without.
+        """
+        hart, done = self.hart, 0
+        while instructions or cycles:
+            part, time = instructions, cycles
+            if hart.pmu.live:
+                hart.collect()
+                due = hart.pmu.due()
+                share = -(-instructions * due[CYCLES] // cycles) if cycles else instructions
+                part = min(instructions, due[INSTRUCTIONS], share)
+                if part < instructions:
+                    time = min(due[CYCLES], -(-cycles * part // instructions), cycles)
+            hart.charge(part, time)
+            instructions, cycles, done = instructions - part, cycles - time, done + part
+            if between:
+                between(done)
+            else:
+                self.poll()
 
     def poll(self) -> None:
         """Take what interrupt is pending and enabled, as between two instructions."""
-        while self.hart.interrupt():
-            if self.hart.mode == self.mode:
+        hart = self.hart
+        mode = hart.mode
+        while hart.interrupt():
+            if hart.mode == self.mode:
                 self.interrupted()
-            self._serve()
+            while hart.mode != mode:
+                self.above()
 
     # How that traps.
 

@@ -230,7 +230,8 @@ class Hypervisor(Level):
     def trap(self) -> None:
         """A guest has trapped to HS-mode: do what it needs, and let one go on."""
         vcpu, hart = self.vcpu, self.hart
-        at = hart.cycles
+        at, known = hart.cycles, hart.csr_value
+        self.note("exit", VS if known(SSTATUS) & SPP else VU, known(SCAUSE))
         self.charge_closed(costs.EXIT)
         vcpu.sepc = self.read(SEPC)
         self.swap(STVEC, HOST_VECTOR)
@@ -243,7 +244,6 @@ class Hypervisor(Level):
         self.read(VSIE)  # kvm_riscv_vcpu_sync_interrupts
         vcpu.synchronise(self.read(HVIP))
         mode = VS if vcpu.sstatus & SPP else VU
-        self.note("exit", mode, cause)
         vcpu.exits.append(exit := Exit(cause, mode, at))
         vcpu.vm.vpmu.exited(vcpu, cause)
         self.set(SSTATUS, SIE_BIT)  # the host's interrupts are served here
