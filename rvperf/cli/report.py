@@ -619,7 +619,7 @@ class Report:
         from rvperf.profile.unwinding import Unwinder
         from rvperf.symbols import Symbols
 
-        whose = self.options["whose"]
+        whose = self.options.get("whose")
         symbols = Symbols(
             symfs=self.options["symfs"], kallsyms=contents(self.options["kallsyms"]),
             guest_kallsyms=contents(self.options["guestkallsyms"]) if whose else None,
