@@ -177,7 +177,8 @@ def view_of(options: dict):
     from rvperf.profile.sortkeys import View
 
     view = View(sort=options["sort"], fields=options["fields"])
-    view.guest = bool(options["whose"] and options["whose"].guest)
+    whose = options.get("whose")  # only `rvperf kvm report` says
+    view.guest = bool(whose and whose.guest)
     view.children = bool(options["children"])
     call_graph(options["call_graph"], view)
     ordered = view.ordered
@@ -618,7 +619,7 @@ class Report:
         from rvperf.profile.unwinding import Unwinder
         from rvperf.symbols import Symbols
 
-        whose = self.options["whose"]
+        whose = self.options.get("whose")
         symbols = Symbols(
             symfs=self.options["symfs"], kallsyms=contents(self.options["kallsyms"]),
             guest_kallsyms=contents(self.options["guestkallsyms"]) if whose else None,
