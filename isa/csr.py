@@ -121,6 +121,7 @@ class Csr(Record):
 
     `needs` names the extensions, beside the one that declares it, without which it doesn't exist.
     `off` says that the unit that it belongs to is off in a mode: then it is an illegal instruction.
+    `locked` says that a mode may not write it now, which sees it.
     `stands_for` names the supervisor CSR whose place it takes while V=1. `open` gives the bits that
     other CSRs let be anything but zero. `select` names the select register of an indirect one;
     while V=1 the guest's counts, whose name has a v in front.
@@ -137,6 +138,7 @@ class Csr(Record):
     whole: bool = False  # an illegal value in one field keeps the write from changing any
     needs: tuple[str, ...] = ()
     off: Callable[[int, Read], bool] = never
+    locked: Callable[[int, Read], bool] = never
     stands_for: str | None = None
     open: Callable[[Read], int] | None = None
     select: str | None = None
@@ -169,7 +171,9 @@ class Csr(Record):
 
     def permits(self, mode: int, write: bool, read: Read) -> bool:
         """Whether an instruction in `mode` may access it. `read` gives CSRs."""
-        if REACH[mode] < self.mode or (write and self.read_only):
+        if REACH[mode] < self.mode:
+            return False
+        if write and (self.read_only or self.locked(mode, read)):
             return False
         return self.visible(mode, read) and not self.off(mode, read)
 
@@ -213,6 +217,7 @@ class Csr(Record):
         visible: Callable[[int, Read], bool] | None = None,
         admits: Callable[[int, Read], bool] | None = None,
         off: Callable[[int, Read], bool] | None = None,
+        locked: Callable[[int, Read], bool] | None = None,
         open: Callable[[Read], int] | None = None,
         window: Window | None = None,
     ) -> Csr:
@@ -223,6 +228,7 @@ class Csr(Record):
             fields={**self.fields, **(fields or {})},
             visible=_seen(self.visible, visible, admits),
             off=off or self.off,
+            locked=locked or self.locked,
             open=_both_open(self.open, open),
             windows=(*self.windows, window) if window else self.windows,
         )

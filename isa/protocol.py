@@ -86,8 +86,9 @@ class Machine(Protocol):
 
     # What only the machine model can do: instructions declared `native=False`.
 
-    def read_csr(self, csr: Word) -> Word:
-        """A CSR's value, or illegal instruction where this mode may not see it."""
+    def read_csr(self, csr: Word, writes: bool = False) -> Word:
+        """A CSR's value, or illegal instruction where this mode may not see it, or write it if the
+        instruction `writes` it as well."""
 
     def write_csr(self, csr: Word, value: Word) -> None:
         """Write a CSR, or illegal instruction where this mode may not."""

@@ -7,7 +7,7 @@ is never in them, and gives zeros for hedeleg and hideleg.
 from __future__ import annotations
 
 from isa.causes import PRIORITY, Cause, Interrupt
-from isa.modes import BELOW, VIRTUAL, VS, M, Mode, S, virtual
+from isa.modes import BELOW, VIRTUAL, VS, VU, M, Mode, S, virtual
 from isa.record import Record
 
 
@@ -44,6 +44,7 @@ VS_INTERRUPTS = (
     | 1 << Interrupt.VIRTUAL_SUPERVISOR_COUNTER_OVERFLOW
 )
 LCOFI = 1 << Interrupt.COUNTER_OVERFLOW
+VTI, IID_AT, DPR = 1 << 30, 16, 1 << 9  # of hvictl
 VSLCOFI = 1 << Interrupt.VIRTUAL_SUPERVISOR_COUNTER_OVERFLOW
 # Exceptions whose tval is an address (privileged manual 3.1.16).
 ADDRESSED = frozenset(Cause) - {
@@ -97,6 +98,23 @@ def guest_view(shared: int, own: int, mideleg: int, hideleg: int, hvien: int) ->
     return view | own & hvien & LCOFI
 
 
+def guest_interrupt(ready: int, hvictl: int = 0) -> int | None:
+    """The interrupt that VS-mode would take first, by the number that it sees (AIA, "vstopi").
+
+    `ready` is vsip & vsie. With hvictl.VTI only the external interrupt comes from there, and the
+    other is hvictl's, unless that says external as well.
+    """
+    external = 1 << Interrupt.SUPERVISOR_EXTERNAL
+    if hvictl & VTI:
+        number = hvictl >> IID_AT & 0xFFF
+        # The external interrupt has priority 256 here. 0 leaves it to DPR which of them is first.
+        last = hvictl & DPR and not hvictl & 0xFF
+        if number != Interrupt.SUPERVISOR_EXTERNAL and not (ready & external and last):
+            return number
+        ready &= external
+    return next((which for which in PRIORITY if ready >> which & 1), None)
+
+
 def claim(
     mode: int,
     mstatus: int,
@@ -106,6 +124,7 @@ def claim(
     hideleg: int = 0,
     vsstatus: int = 0,
     guest: int = 0,
+    hvictl: int = 0,
 ) -> tuple[Mode, Interrupt] | None:
     """(the mode that takes it, the interrupt) before the next instruction (3.1.9, 8.2.2).
 
@@ -115,13 +134,13 @@ def claim(
     """
     ready = mip & mie
     delegated = mideleg & ~hideleg
-    for to, status, here in (
-        (M, mstatus, ready & ~mideleg),
-        (S, mstatus, ready & delegated),
-        (VS, vsstatus, guest if virtual(mode) else 0),
-    ):
-        if here and (mode in BELOW[to] or (mode == to and status >> FRAMES[to].ie & 1)):
+    for to, here in ((M, ready & ~mideleg), (S, ready & delegated)):
+        if here and (mode in BELOW[to] or (mode == to and mstatus >> FRAMES[to].ie & 1)):
             return to, next(which for which in PRIORITY if here >> which & 1)
+    if mode == VU or (mode == VS and vsstatus >> FRAMES[VS].ie & 1):
+        which = guest_interrupt(guest, hvictl)
+        if which is not None:
+            return VS, which
     return None
 
 

@@ -141,5 +141,14 @@ csr(
 # This hart has no PMP entries, as the manual allows (3.7): the CSRs exist, and are zero.
 csr("pmpcfg{0..14..2}", 0x3A0, "Physical memory protection: no entry is implemented.")
 csr("pmpaddr{0..63}", 0x3B0, "Physical memory protection: no entry is implemented.")
+# Nor has it triggers, so that tselect can't be told to select one (debug specification 5.7).
+csr("tselect", 0x7A0, "Which trigger tdata1 and the others are about: there is none.")
+csr("tdata{1..3}", 0x7A1, "A trigger's type and conditions: of a trigger that isn't there.")
+csr(
+    "tinfo",
+    0x7A4,
+    "Which types of trigger there may be here: none.",
+    fields={"info": bits(0, value=1)},
+)
 csr("mcycle", 0xB00, "Cycles executed.", fields={"count": bits(63, 0)})
 csr("minstret", 0xB02, "Instructions retired.", fields={"count": bits(63, 0)})

@@ -1,18 +1,18 @@
 """Ssaia, as far as it filters interrupts for guests (Advanced Interrupt Architecture, chapter 6).
 
 Of the extended interrupts there is one, counter overflow (13): with hvien its pending bit for VS
-is one of hvip, and no longer the hart's. hvictl holds what it is given, and its VTI keeps VS-mode
-from sip and sie; it injects nothing by itself.
+is one of hvip, and no longer the hart's. With hvictl.VTI the hypervisor decides what interrupts
+VS-mode (`routing.guest_interrupt`), which is kept from sip, sie and its timer. There is no
+interrupt file, and no priorities but hvictl's.
 """
 
 from isa.csr import bits
 from isa.modes import VS
+from isa.routing import VTI
 from isa.spec import Extension
 
 EXTENSION = Extension("Ssaia", "Interrupt filtering for guests")
 csr = EXTENSION.csr
-
-VTI = 1 << 30
 
 csr(
     "hvien",
@@ -46,3 +46,5 @@ for name in ("mstateen0", "hstateen0"):
     EXTENSION.extend(name, fields={"AIA": bits(59)})
 for name in ("sip", "sie"):
     EXTENSION.extend(name, visible=_own_interrupts)
+# Nor may the guest take back its timer's interrupt by a later deadline.
+EXTENSION.extend("stimecmp", locked=lambda mode, read: not _own_interrupts(mode, read))

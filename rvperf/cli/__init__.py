@@ -16,9 +16,11 @@ COMMANDS = {
     "buildid-list": "List the buildids in a perf.data file",
     "diff": "Read perf.data files and display the differential profile",
     "evlist": "List the event names in a perf.data file",
+    "kvm": "Tool to trace/measure kvm guest os",
     "list": "List all symbolic event types",
     "record": "Run a command and record its profile into perf.data",
     "report": "Read perf.data (created by perf record) and display the profile",
+    "run": "Run a bare-metal program on the hart",
     "script": "Read perf.data (created by perf record) and display trace output",
     "stat": "Run a command and gather performance counter statistics",
 }
@@ -34,9 +36,13 @@ def console() -> None:
 
     All is flushed and closed by then, and the process's memory goes at once. To let Python free
     it piece by piece would take a tenth of a short run. So would looking for garbage among what
-    is being imported; a command that works for longer turns the collector on again.
+    is being imported; a command that works for longer turns the collector on again. Nor does
+    anything here multiply matrices: threads that numpy's OpenBLAS starts would only wait, busily.
+    (The programs that record and stat run inherit this environment.)
     """
     gc.disable()
+    if sys.argv[1:2] not in (["record"], ["stat"]):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     status = main()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -47,7 +53,7 @@ def console() -> None:
 def main(words: list[str] | None = None) -> int:
     """Run one command line, the process's own if none is given, and give its exit status."""
     try:
-        return run(sys.argv[1:] if words is None else words)
+        return carry_out(sys.argv[1:] if words is None else words)
     except BrokenPipeError:
         return 128 + 13  # whoever read us has gone: end as SIGPIPE would have ended perf
     except WriteFailure as failure:
@@ -64,7 +70,8 @@ def main(words: list[str] | None = None) -> int:
         return error.exit_code
 
 
-def run(words: list[str]) -> int:
+def carry_out(words: list[str]) -> int:
+    # Not `run`: that is a command, and its module becomes an attribute of this package.
     if not words:
         say(commands_page())
         return 1

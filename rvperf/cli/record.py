@@ -227,7 +227,7 @@ def run(words: list[str], whose: virtual_options.Sides | None = None) -> int:
         options["output"] = None if options["output"] == "" else options["output"]
         if whose is not None:
             whose = virtual_options.sides(whose, options)
-            options["vm"], options["output"] = True, options["output"] or whose.file
+            options["vm"], options["output"] = True, options["output"] or whose.path
         events = check(options, command)
     except Usage as mistake:
         page = usage(SYNOPSIS, OPTIONS, mistake.about).replace("\n\n", f"\n{ALSO}\n", 1)

@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 
-from rvperf.cli import pictures
+from rvperf.cli import pictures, virtual_options
 from rvperf.cli.options import INVALID_STATUS, Option, Usage, parse, usage
 from rvperf.cli.streams import say, tell
 
@@ -103,16 +103,30 @@ class Failure(Exception):
         self.message, self.status = message, status
 
 
-def run(words: list[str]) -> int:
+KVM_OPTIONS = (*OPTIONS, *virtual_options.SIDES, *virtual_options.GUEST_SYMBOLS)
+
+
+def run(words: list[str], whose: virtual_options.Sides | None = None, outer=None) -> int:
+    """`report`, or `kvm report` of the host, the guest or both.
+
+    `outer` has the options that stood between `kvm` and `report`.
+    """
+    table = OPTIONS if whose is None else KVM_OPTIONS
     try:
-        options, rest = parse(OPTIONS, words, anywhere=True)
+        options, rest = parse(table, words, anywhere=True)
+        options["whose"] = None
+        if whose is not None:
+            options["whose"] = whose = virtual_options.sides(whose, options)
+            options["input"] = options["input"] or whose.path
+            for option in virtual_options.GUEST_SYMBOLS:
+                options[option.key] = options[option.key] or outer[option.key]
         if len(rest) > 1:
             raise Usage("", None)
         if rest:
             options["symbol_filter"] = rest[0]
         return report(options)
     except Usage as mistake:
-        tell(mistake.message + usage(SYNOPSIS, OPTIONS, mistake.about))
+        tell(mistake.message + usage(SYNOPSIS, table, mistake.about))
         return mistake.status
     except Failure as failure:
         tell(failure.message)
@@ -163,6 +177,7 @@ def view_of(options: dict):
     from rvperf.profile.sortkeys import View
 
     view = View(sort=options["sort"], fields=options["fields"])
+    view.guest = bool(options["whose"] and options["whose"].guest)
     view.children = bool(options["children"])
     call_graph(options["call_graph"], view)
     ordered = view.ordered
@@ -603,20 +618,15 @@ class Report:
         from rvperf.profile.unwinding import Unwinder
         from rvperf.symbols import Symbols
 
-        kallsyms = None
-        if self.options["kallsyms"]:
-            try:
-                with open(self.options["kallsyms"], "rb") as file:
-                    kallsyms = file.read()
-            except OSError as error:
-                message = f"{self.options['kallsyms']}: {error.strerror}\n"
-                raise Failure(message, 255) from None
+        whose = self.options["whose"]
         symbols = Symbols(
-            symfs=self.options["symfs"], kallsyms=kallsyms,
+            symfs=self.options["symfs"], kallsyms=contents(self.options["kallsyms"]),
+            guest_kallsyms=contents(self.options["guestkallsyms"]) if whose else None,
             demangled=bool(self.options["demangle"]),
         )  # fmt: skip
         unwinder = Unwinder(max(1, self.view.max_stack)) if self.view.max_stack else None
-        self.profile = Profile(self.reader, symbols, unwinder=unwinder)
+        guest, host = (whose.guest, whose.host) if whose else (False, True)
+        self.profile = Profile(self.reader, symbols, guest, unwinder, host)
 
     def formats(self) -> dict[int, str]:
         """The formats of tracepoints, by the event's index."""
@@ -691,6 +701,17 @@ class Report:
         gc.enable()
         browser.browser(filler, self.options["percent_limit"] or 0.0).run()
         return 0
+
+
+def contents(path: str | None) -> bytes | None:
+    """What is in a file of symbols. Raises Failure."""
+    if not path:
+        return None
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}\n", 255) from None
 
 
 def is_terminal() -> bool:

@@ -3,12 +3,14 @@
 import os
 import stat
 import sys
+from contextlib import ExitStack
 
 from rvperf.cli.options import Option, Usage, parse, usage
 from rvperf.cli.streams import say, tell
 
 SYNOPSIS = "rvperf script [<options>]"
 FAILED = 255
+BLOCK = 4096
 FIELDS = (
     "comma separated output fields prepend with 'type:'. +field to add and -field to remove."
     "Valid types: hw,sw,trace,raw,synth. Fields: comm,tid,pid,time,cpu,event,trace,ip,sym,dso,addr,"
@@ -59,7 +61,7 @@ OPTIONS = (
     Option("", "show-round-events", "", "missing"),
     Option("", "show-bpf-events", "Show bpf related events (if recorded)"),
     Option("", "show-text-poke-events", "Show text poke related events (if recorded)"),
-    Option("", "per-event-dump", "", "missing"),
+    Option("", "per-event-dump", "Dump trace output to files named by the monitored events"),
     Option("f", "force", "don't complain, do it"),
     Option("", "max-blocks", "Maximum number of code blocks to dump with brstackinsn", "number",
            "n", default=0),
@@ -191,9 +193,39 @@ def samples(options, fields, reader) -> int:
         from rvperf.render.raw_trace import RawTrace
 
         together(RawTrace(profile, Script(profile, fields, style, np.flatnonzero(chosen))))
-    else:
-        together(Script(profile, fields, style, np.flatnonzero(chosen)))
+        return 0
+    script = Script(profile, fields, style, np.flatnonzero(chosen))
+    if options["per_event_dump"]:
+        return dump(script, reader)
+    together(script)
     return 0
+
+
+def dump(script, reader) -> int:
+    """Print each event's samples to a file of its own; all else as usual."""
+    names = [f"{reader.path}.{event.name}.dump" for event in reader.events]
+    counts = [0] * len(names)
+    with ExitStack() as stack:
+        try:
+            files = [stack.enter_context(open_dump(name)) for name in names]
+        except OSError:
+            tell("Couldn't create the per event dump files\n")
+            return FAILED
+        for owner, text in script.by_event():
+            if owner < 0:
+                say(text)
+                continue
+            counts[owner] += 1
+            files[owner].write(text)
+    for name, count in zip(names, counts, strict=True):
+        # perf asks for the size while the last block is still in its own buffer.
+        size = max(os.stat(name).st_size - 1, 0) // BLOCK * BLOCK / 1024 / 1024
+        say(f"[ perf script: Wrote {size:.3f} MB {name} ({count} samples) ]\n")
+    return 0
+
+
+def open_dump(name: str):
+    return open(name, "w", encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def selected(profile, options, selection):

@@ -60,7 +60,7 @@ def unknown(text: str, known, what: str) -> str:
     """One line: there is no such thing, and what was meant or what there is."""
     from difflib import get_close_matches
 
-    close = get_close_matches(text, known, 1)
+    close = get_close_matches(text, known, 1, 0.5)
     there = f"did you mean `{close[0]}'?" if close else f"there are {', '.join(known)}"
     return f" Error: there is no {what} `{text}'; {there}\n"
 
@@ -90,21 +90,26 @@ def switches(option: str):
     return convert
 
 
-def isa(text: str) -> str:
-    """An ISA string: rv64, one-letter extensions, then the others with `_` before each."""
+def isa(text: str) -> frozenset[str]:
+    """The optional extensions in an ISA string: rv64, letters, then names with `_` before each."""
     import re
 
-    from isa.ext import EVERY
+    from isa.ext import EVERY, OPTIONAL
 
     letters, *names = text.lower().split("_")
-    found = re.fullmatch(r"rv64([a-z]+)", letters)
-    if found is None:
+    if not re.fullmatch(r"rv64[a-z]+", letters):
         raise Mistake(f" Error: option `isa' expects rv64gch_sscofpmf and the like, not `{text}'\n")
-    known = sorted(name.lower() for name in EVERY if len(name) > 1)
+    known = {name.lower(): name for name in EVERY if len(name) > 1}
     for name in names:
         if name not in known:
-            raise Mistake(unknown(name, known, "extension"))
-    return text.lower()
+            raise Mistake(unknown(name, sorted(known), "extension"))
+    found = {known[name] for name in names} | {name.upper() for name in letters[4:]}
+    for name in sorted(found & OPTIONAL.keys()):
+        if lacking := [other for other in OPTIONAL[name] if other not in found]:
+            raise Mistake(f" Error: {name} needs {' and '.join(lacking)}, not in `{text}'\n")
+    if "H" not in found:
+        raise Mistake(f" Error: a virtual machine needs the extension h, not in `{text}'\n")
+    return frozenset(found & OPTIONAL.keys())
 
 
 VM = Option("", "vm", "run the program, and perf, in a virtual machine")
@@ -178,10 +183,14 @@ class Sides(Record):
 
     host: bool = False
     guest: bool = True
+    file: str | None = None
+    """The file that was asked for."""
 
     @property
-    def file(self) -> str:
-        """perf's name for the file."""
+    def path(self) -> str:
+        """The file; perf's name for it if none was asked for."""
+        if self.file:
+            return self.file
         if self.host:
             return "perf.data.kvm" if self.guest else "perf.data.host"
         return "perf.data.guest"
@@ -192,9 +201,18 @@ SIDES = (
     Option("", "host", "Collect host os data", default=None),
 )
 
+GUEST_SYMBOLS = (
+    Option("", "guestmount", "guest mount directory under which every guest os instance has a "
+           "subdir", "text", "directory"),
+    Option("", "guestvmlinux", "file saving guest os vmlinux", "text", "file"),
+    Option("", "guestkallsyms", "file saving guest os /proc/kallsyms", "text", "file"),
+    Option("", "guestmodules", "file saving guest os /proc/modules", "text", "file"),
+    Option("", "guest-code", "Guest code can be found in hypervisor process"),
+)  # fmt: skip
+
 
 def sides(before: Sides, options: dict) -> Sides:
     """What later options make of it; without the host there is only the guest."""
     host = before.host if options["host"] is None else bool(options["host"])
     guest = before.guest if options["guest"] is None else bool(options["guest"])
-    return Sides(host, guest or not host)
+    return Sides(host, guest or not host, before.file)

@@ -49,7 +49,8 @@ class Regions:
         self.wanted: dict[int, dict[int, int]] = {}
         self.outstanding: set[int] = set()  # those that are being compiled
         self.hopeless: set[int] = set()
-        self.spaces: dict[int | tuple[int, int], Space] = {}  # by satp; of guests, both roots
+        # By mode and satp; of guests, both roots. What one mode may execute another may not.
+        self.spaces: dict[tuple[int, int | tuple[int, int]], Space] = {}
         self.space = Space()
         self.worker = None  # the compiling process, once something is hot
 
@@ -64,8 +65,8 @@ class Regions:
         """Whether the compiling process has work, so that `poll` is worth while."""
         return bool(self.wanted or self.outstanding)
 
-    def enter_space(self, key: int | tuple[int, int]) -> None:
-        """Native code will run in this address space, the second of hart.context."""
+    def enter_space(self, key: tuple[int, int | tuple[int, int]]) -> None:
+        """Native code will run in this mode and address space, the first two of hart.context."""
         self.space = self.spaces.setdefault(key, Space())
         self.engine.jumps[0] = self.space.jumps.address
 
@@ -237,11 +238,9 @@ class Regions:
         A hypervisor's fence may be about any of its guests.
         """
         hart = self.engine.hart
-        if hart.hypervisor:
-            spaces = list(self.spaces.values())
-        else:
-            spaces = [self.spaces[hart.satp]] if hart.satp in self.spaces else []
-        for space in spaces:
+        for (_, translated_by), space in self.spaces.items():
+            if not hart.hypervisor and translated_by != hart.satp:
+                continue
             if va is None:
                 self._remove(space, set(space.heads))
             elif heads := space.by_page.get(va >> 12):

@@ -190,7 +190,7 @@ class Native:
             flags = flags | (control.shr(host) & 1).shl(guest)
         return flags
 
-    def read_csr(self, csr) -> Ssa:
+    def read_csr(self, csr, writes=False) -> Ssa:
         number = csr.ref
         frm = self.read_field("frm")
         if number == FRM:

@@ -115,12 +115,13 @@ class Native:
             hart.executions.collectors.append(self._collect_executions)
 
     def run(self, budget: int) -> None:
-        """Execute until `budget` instructions have retired, or a stop has been reached.
+        """Execute until `budget` instructions have retired, a stop has been reached, or as an
+        attentive hart wants it.
 
         Trap as the reference engine's.
         """
         hart, regions = self.hart, self.regions
-        hart.overflowed = False
+        hart.overflowed = hart.attention = False
         enter = self._way_in()
         while True:
             if hart.stale:
@@ -162,6 +163,8 @@ class Native:
                     return
                 if not budget or hart.overflowed:
                     return
+                if hart.attentive and hart.attention:
+                    return
             elif reason == FETCH:
                 self.decode_page(hart.translate(hart.pc, "x"))
             elif reason == HOT:
@@ -195,8 +198,8 @@ class Native:
     def _enter_context(self, context) -> None:
         previous, self._context = self._context, context
         self.forget_translations()
-        if self.regions and (previous is None or previous[1] != context[1]):
-            self.regions.enter_space(context[1])
+        if self.regions and (previous is None or previous[:2] != context[:2]):
+            self.regions.enter_space(context[:2])
 
     # What native code remembers of memory.
 

@@ -177,8 +177,13 @@ class Effects:
 
     # What only the machine model can do.
 
-    def read_csr(self, csr):
-        return Num(self.hart.read_csr(number(csr)))
+    def read_csr(self, csr, writes=False):
+        hart = self.hart
+        if writes:
+            # What refuses is the whole access: one that HS-mode could not make either, for it
+            # would write a read-only CSR, is an illegal instruction in a guest too (8.6.1).
+            hart.csrs.permit(number(csr), hart.mode, write=True)
+        return Num(hart.read_csr(number(csr)))
 
     def write_csr(self, csr, value):
         hart, at, new = self.hart, number(csr), number(value)
@@ -299,21 +304,24 @@ class Reference:
         self._prepared: dict[int, Callable[[int], None]] = {}
 
     def run(self, budget: int) -> None:
-        """Execute `budget` instructions; fewer if one raises a Trap or reaches a stop."""
+        """Execute `budget` instructions; fewer if one raises a Trap or reaches a stop, or as an
+        attentive hart wants it."""
         hart, step = self.hart, self.step
-        hart.overflowed = False
+        hart.overflowed = hart.attention = False
         for _ in range(budget):
             if hart.stale:
                 hart.arm()
             if not hart.limited:
                 step()
-                continue
-            hart.note_before()
-            step()
-            if hart.stopped:
-                hart.settle()
-                return
-            if hart.overflowed:
+            else:
+                hart.note_before()
+                step()
+                if hart.stopped:
+                    hart.settle()
+                    return
+                if hart.overflowed:
+                    return
+            if hart.attentive and hart.attention:
                 return
 
     def step(self) -> None:

@@ -71,6 +71,16 @@ QUIRKS = {
 """Known mistakes of other harts, off unless asked for."""
 
 
+# Those that have a say in which interrupt is taken, and when.
+INTERRUPTS = frozenset(
+    CSR_NUMBERS[name]
+    for name in (
+        "mstatus mie mip mideleg menvcfg stimecmp vsstatus vsie vsip hstatus henvcfg hideleg hvip "
+        "hgeie hvien hvictl htimedelta vstimecmp"
+    ).split()
+)
+
+
 class Elsewhere(Record):
     """How a CSR that isn't just a word of the file is read, and written with a legal value."""
 
@@ -175,6 +185,8 @@ class CsrFile:
         elif csr.view:
             number, new = CSR_NUMBERS[csr.view.of], csr.write(new & MASK, self.named)
             csr = self.rows[number]
+        if number in INTERRUPTS:
+            self.hart.attention = True
         value = csr.legalize(self.value(number), new & MASK)
         if number in ELSEWHERE:
             ELSEWHERE[number].put(self, value)

@@ -55,6 +55,7 @@ SUM, MXR, MPRV = (bits_of("mstatus", name) for name in ("SUM", "MXR", "MPRV"))
 MPP, MPP_AT, FS = bits_of("mstatus", "MPP"), place_of("mstatus", "MPP"), bits_of("mstatus", "FS")
 MPV = bits_of("mstatus", "MPV")
 HSTATUS, VSSTATUS = CSR_NUMBERS["hstatus"], CSR_NUMBERS["vsstatus"]
+HVICTL = CSR_NUMBERS["hvictl"]
 VSIE, VSIP = CSR_NUMBERS["vsie"], CSR_NUMBERS["vsip"]
 HEDELEG, HIDELEG = CSR_NUMBERS["hedeleg"], CSR_NUMBERS["hideleg"]
 SPV, SPVP = bits_of("hstatus", "SPV"), bits_of("hstatus", "SPVP")
@@ -207,6 +208,11 @@ class Hart:
         """Whether `arm` has to set the stops anew before instructions are executed."""
         self.overflowed = False
         """Whether a counter has overflowed; engines clear it, and return when it is set."""
+        self.attentive = False
+        """Whether engines return after an instruction that may change which interrupt is due, or
+        waits for one; otherwise whoever runs them looks when it likes."""
+        self.attention = False  # whether there was such an instruction
+        self.waiting = False  # whether there was a wfi, for who asks to reset
         self.capture = None
         """The engine's way to take samples by itself, if it has one (engine.advance.Capture)."""
         self._watched: list = []
@@ -642,6 +648,7 @@ class Hart:
             # The instruction is complete, and pc behind it.
             self.ctr.returned(self._words[MODE], to, source - RETURN_LENGTH & MASK)
         self.mode = to
+        self.attention = True
 
     def pending_interrupt(self) -> Interrupt | None:
         """The interrupt that would be taken now: pending, enabled, and of the highest priority.
@@ -662,7 +669,7 @@ class Hart:
         value = self.csrs.value
         guest = value(VSIP) & value(VSIE) if mode >= VIRTUAL else 0
         enables = words[MIE], words[MIDELEG], words[HIDELEG], words[VSSTATUS]
-        return claim(mode, self.mstatus, value(MIP), *enables, guest)
+        return claim(mode, self.mstatus, value(MIP), *enables, guest, words.get(HVICTL, 0))
 
     def interrupt(self) -> bool:
         """Take the pending interrupt, if there is one: was there?"""
@@ -887,3 +894,4 @@ class Hart:
 
     def wfi(self) -> None:
         """Wait for interrupt: a hint; the machine decides how time passes."""
+        self.waiting = self.attention = True

@@ -15,6 +15,7 @@ import numpy as np
 from isa.record import Record
 from rvperf.perfdata import features, records
 from rvperf.perfdata.attr import LARGEST, SAMPLE, SMALLEST, Attr
+from rvperf.perfdata.distinct import distinct
 from rvperf.perfdata.file_header import (
     ATTR_SECTION,
     FILE_HEADER,
@@ -66,8 +67,11 @@ class Columns:
 
     def __init__(self, reader: "Reader"):
         self._reader = reader
-        order = reader.order()
-        self.record = order[reader.types[order] == records.SAMPLE_RECORD]
+        if reader.is_ordered:
+            self.record = reader.samples
+        else:
+            order = reader.order()
+            self.record = order[reader.types[order] == records.SAMPLE_RECORD]
         self.event = reader.event_of[self.record]
         self._kept: dict[str, np.ndarray] = {}
 
@@ -98,7 +102,7 @@ class Reader:
 
     `events`, `features` (by name, those that could be read), `warnings`, `is_pipe`; for files also
     `data_offset`, `data_size`, `feat_offset` and `version` as the header has them, and `mtime`.
-    Records are numbered in file order: `offsets` (in bytes into `data`), `types`, `miscs`, `sizes`.
+    Records are numbered in file order: `starts` (in words of `data`), `types`, `miscs`, `sizes`.
     Raises PerfDataError.
     """
 
@@ -116,7 +120,9 @@ class Reader:
         self._by_id: dict[int, int] = {}
         self._events_by_trailer: dict[int, tuple] = {}
         self._order = None
+        self._in_order: bool | None = None
         self._columns = None
+        self._mapping: mmap.mmap | None = None
         whole = self._contents()
         if not len(whole):
             raise PerfDataError(f"zero-sized data ({self.path}), nothing to do!")
@@ -151,7 +157,8 @@ class Reader:
                 status = os.fstat(file.fileno())
                 self.mtime = status.st_mtime
                 try:
-                    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                    self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                    return memoryview(self._mapping)
                 except (ValueError, OSError):  # empty, a pipe, a device
                     return memoryview(file.read())
         except OSError as error:
@@ -162,6 +169,11 @@ class Reader:
             )
             message = f"failed to open {self.path}: {error.strerror}{hint}"
             raise PerfDataError(message) from error
+
+    def release(self) -> None:
+        """Give the file's pages back to the system; they come again when they are looked at."""
+        if self._mapping is not None:
+            self._mapping.madvise(mmap.MADV_DONTNEED)
 
     # --- file header
 
@@ -252,36 +264,41 @@ class Reader:
 
     def _scan(self, region) -> None:
         """Find the records. Odd sizes and compression are rare, and are copied away first."""
-        offsets = self._whole_records(region)
-        if offsets is None:
+        starts = self._whole_records(region)
+        if starts is None:
             region = memoryview(self._repacked(region))
-            offsets = self._whole_records(region)
+            starts = self._whole_records(region)
         self.data = region
-        count = len(region) // 8
-        self.words = np.frombuffer(region, "<u8", count) if count else np.zeros(0, "<u8")
-        self.offsets = np.frombuffer(offsets, np.uint64) if offsets else np.zeros(0, np.uint64)
-        self.starts = self.offsets.view(np.int64) >> 3
-        heads = self.words[self.starts]
-        self.types = (heads & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-        self.miscs = (heads >> np.uint64(32)).astype(np.uint16)
-        self.sizes = (heads >> np.uint64(48)).astype(np.uint32)
+        self.words, self.starts = words_in(region), starts
+        heads = self.words[starts].view(HEADS)
+        self.types = heads["type"].copy()
+        self.miscs = heads["misc"].copy()
+        self.sizes = heads["size"].astype(np.uint32)
+        is_sample = self.types == records.SAMPLE_RECORD
+        self.samples = np.flatnonzero(is_sample)
+        self.others = np.flatnonzero(~is_sample & (self.types < records.USER_TYPES))
+        self._smallest = int(self.sizes[self.samples].min(initial=0xFFFF))
 
-    def _whole_records(self, region):
-        """Byte offsets of the records; None if some aren't aligned or are compressed."""
+    def _whole_records(self, region) -> np.ndarray | None:
+        """The words that records begin at; None if some aren't aligned or are compressed."""
         count = len(region) // 8
         words = region[: count * 8].cast("Q")
-        array_of_words = np.frombuffer(region, "<u8", count) if count else None
-        offsets = array("Q")
-        append = offsets.append
+        array_of_words = words_in(region)
+        pieces: list[np.ndarray] = []
+        walked = array("q")
+        append = walked.append
         at = 0
         leap_at, patience = LANES, LANES
         while at < count:
             if at >= leap_at:
                 found, at = leap(array_of_words, at)
-                offsets.frombytes((found << 3).tobytes())
                 # Where leaps don't come far, they are worth trying less often.
                 patience = LANES if len(found) > patience else 2 * patience
                 leap_at = at + patience
+                if len(found):
+                    pieces += [np.array(walked, np.int64), found]
+                    walked = array("q")
+                    append = walked.append
                 continue
             head = words[at]
             size = head >> 48
@@ -295,13 +312,11 @@ class Reader:
             following = at + (size >> 3)
             if size < 8 or following > count:
                 break
-            append(at << 3)
+            append(at)
             at = following
-        else:
-            if count * 8 == len(region):
-                return offsets
-        self.warnings.append(f"{self.path}: no whole record after {at * 8} bytes of data")
-        return offsets
+        if at < count or count * 8 != len(region):
+            self.warnings.append(f"{self.path}: no whole record after {at * 8} bytes of data")
+        return np.concatenate([*pieces, np.array(walked, np.int64)])
 
     def _repacked(self, region) -> bytearray:
         """The records, decompressed, each padded to whole words."""
@@ -362,7 +377,7 @@ class Reader:
             elif kind == records.BuildId.type:
                 self.features.setdefault("BUILD_ID", []).append(record)
             elif kind == records.TracingData.type:
-                at = int(self.offsets[number]) + int(self.sizes[number])
+                at = 8 * int(self.starts[number]) + int(self.sizes[number])
                 data = self.data[at : at + record.size]
                 self.features.setdefault("TRACING_DATA", bytes(data))
         if not self.events:
@@ -427,11 +442,9 @@ class Reader:
         self.event_of[self.types >= records.USER_TYPES] = -1
         if len(self.events) == 1:
             return
-        samples = self.types == records.SAMPLE_RECORD
-        self._assign(samples, *self._id_in_sample(first.sample_type))
+        self._assign(self.samples, *self._id_in_sample(first.sample_type))
         if first.sample_id_all:
-            others = (self.types < records.USER_TYPES) & ~samples
-            self._assign(others, *self._id_in_trailer(first.sample_type), synthesized=True)
+            self._assign(self.others, *self._id_in_trailer(first.sample_type))
 
     def _id_in_sample(self, sample_type):
         return fixed_at(sample_type).get("id"), False
@@ -445,19 +458,23 @@ class Reader:
             return after, True
         return None, True
 
-    def _assign(self, chosen, at, from_end, synthesized=False) -> None:
-        chosen = np.flatnonzero(chosen)
+    def _assign(self, chosen, at, from_end) -> None:
         if at is None or not len(chosen):
             if len(chosen) and len(self.events) > 1:
                 self.event_of[chosen] = 0
             return
         ids = self._words_at(chosen, at, from_end)
-        unique, inverse = np.unique(ids, return_inverse=True)
-        found = [0 if not number else self._by_id.get(number, -1) for number in unique.tolist()]
-        self.event_of[chosen] = np.array(found, np.int32)[inverse]
+        first, kind = distinct([ids])
+        found = [0 if not number else self._by_id.get(number, -1) for number in ids[first].tolist()]
+        self.event_of[chosen] = np.array(found, np.int32)[kind]
 
     def _words_at(self, chosen, at: int, from_end: bool, default: int = 0) -> np.ndarray:
-        """The word at a place in some records; `default` in records that are too short."""
+        """The word at a place in some records, of samples if it is from their beginning; `default`
+        in records that are too short."""
+        if not from_end and at + 8 <= self._smallest:
+            places = self.starts[chosen]
+            places += at >> 3
+            return self.words[places]
         sizes = self.sizes[chosen]
         places = self.starts[chosen]
         if from_end:
@@ -474,20 +491,39 @@ class Reader:
     def times(self) -> np.ndarray:
         """The time of each record in ns; 0 for records that have none."""
         times = np.zeros(len(self.types), np.uint64)
+        samples, others = self.samples, self.others
+        # Events that have the time at one place go together.
+        kinds: dict[tuple[int, int], list[int]] = {}
         for event in self.events:
-            mine = self.event_of == event.index
             kind = event.attr.sample_type
-            if not kind & SAMPLE.TIME:
-                continue
-            samples = np.flatnonzero(mine & (self.types == records.SAMPLE_RECORD))
-            times[samples] = self._words_at(samples, fixed_at(kind)["time"], False)
-            if event.attr.sample_id_all:
-                others = mine & (self.types != records.SAMPLE_RECORD)
-                others = np.flatnonzero(others & (self.types < records.USER_TYPES))
-                layout, names = records.trailer(kind)
-                before = 8 if kind & SAMPLE.TID else 0
-                times[others] = self._words_at(others, layout.size - before, True)
+            if kind & SAMPLE.TIME:
+                places = fixed_at(kind)["time"], -1
+                if event.attr.sample_id_all:
+                    layout, _ = records.trailer(kind)
+                    places = places[0], layout.size - (8 if kind & SAMPLE.TID else 0)
+                kinds.setdefault(places, []).append(event.index)
+        for (at, before), indices in kinds.items():
+            mine = self._of_events(samples, indices)
+            times[mine] = self._words_at(mine, at, False)
+            if before >= 0:
+                mine = self._of_events(others, indices)
+                times[mine] = self._words_at(mine, before, True)
         return times
+
+    def _of_events(self, chosen: np.ndarray, indices: list[int]) -> np.ndarray:
+        """Those of some records that are of these events."""
+        owners = self.event_of[chosen]
+        if len(indices) == len(self.events):
+            return chosen if not len(owners) or owners.min() >= 0 else chosen[owners >= 0]
+        return chosen[np.isin(owners, indices)]
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether perf processes the records as they are in the file."""
+        if self._in_order is None:
+            self._order = self._ordered()
+            self._in_order = self._order is None
+        return self._in_order
 
     def order(self) -> np.ndarray:
         """Record numbers in the order in which perf processes the records.
@@ -496,16 +532,17 @@ class Reader:
         younger than the youngest was at the round before. Those without go at once.
         (tools/perf/util/ordered-events.c)
         """
-        if self._order is None:
-            self._order = self._ordered()
-        return self._order
+        return np.arange(len(self.types)) if self.is_ordered else self._order
 
-    def _ordered(self) -> np.ndarray:
+    def _ordered(self) -> np.ndarray | None:
+        """What `order` gives; None for all as they are."""
         times = self.times()
         queued = (times != 0) & (times != np.uint64(2**64 - 1))
         rounds = np.flatnonzero(self.types == records.FinishedRound.type).tolist()
-        if not rounds and queued.all() and not (times[1:] < times[:-1]).any():
-            return np.arange(len(times))
+        # What has no time goes at once: so all are in order if only the beginning has none.
+        begin = int(queued.argmax()) if len(queued) else 0
+        if queued[begin:].all() and not rounds and not (times[begin + 1 :] < times[begin:-1]).any():
+            return None
         out, pending = [], np.zeros(0, np.int64)
         start, limit, youngest = 0, 0, 0
         for end in [*rounds, len(times)]:
@@ -540,7 +577,7 @@ class Reader:
 
         `event` of a Sample is its Event. Raises RecordError if it is damaged or of no event.
         """
-        start = int(self.offsets[number])
+        start = 8 * int(self.starts[number])
         end = start + int(self.sizes[number])
         index = int(self.event_of[number]) if hasattr(self, "event_of") else -1
         event = self.events[index] if index >= 0 else None
@@ -607,16 +644,56 @@ LANE = 2048
 SYNCHRONISE = 256
 """Words at a lane's beginning in which a record has to begin."""
 SIZE_SHIFT = np.uint64(48)
+RUN = 1024
+"""Records of one size that are a run; LONGEST_RUN are looked at at once."""
+LONGEST_RUN = 1 << 14
+BUT_MISC = 0xFFFF_0000_FFFF_FFFF
+"""What is not perf_event_header.misc in a record's first word."""
+HEADS = np.dtype([("type", "<u4"), ("misc", "<u2"), ("size", "<u2")])
+"""perf_event_header of include/uapi/linux/perf_event.h."""
+
+
+def words_in(region) -> np.ndarray:
+    """The whole words of some data."""
+    count = len(region) // 8
+    return np.frombuffer(region, "<u8", count) if count else np.zeros(0, "<u8")
+
+
+def run(words: np.ndarray, at: int) -> tuple[np.ndarray, int]:
+    """Where samples of one size begin that follow each other, the first one at word `at`; and
+    where the next record does."""
+    head = int(words[at])
+    size = head >> 51
+    if head & 0xFFFFFFFF != records.SAMPLE_RECORD or head >> 48 & 7 or size < 2:
+        return np.zeros(0, np.int64), at
+    head &= BUT_MISC
+    most = (len(words) - at) // size
+    found, part = 0, RUN
+    while found < most:
+        part = min(part, most - found)
+        begin = at + found * size
+        other = (words[begin : begin + part * size : size] & np.uint64(BUT_MISC)) != np.uint64(head)
+        if other.any():
+            found += int(other.argmax())
+            break
+        found += part
+        part = min(2 * part, LONGEST_RUN)
+    end = at + found * size
+    return np.arange(at, end, size, dtype=np.int64), end
 
 
 def leap(words: np.ndarray, at: int) -> tuple[np.ndarray, int]:
     """Where records begin, from the one at word `at` on, many at a time; and where the next does.
 
-    Each record says only where the next one is. So all lanes of a stretch of data start where a
+    Each record says only where the next one is. Where all have one size that is no problem.
+    Otherwise all lanes of a stretch of data start where a
     sample seems to begin, and go from record to record side by side; they are believed as far as
     each ends where the next one started. Nothing odd (sizes, kinds with data behind them) is among
     what is found.
     """
+    found, end = run(words, at)
+    if len(found) >= RUN:
+        return found, end
     lanes = min(LANES, (len(words) - at) // LANE)
     if lanes < 2:
         return np.zeros(0, np.int64), at

@@ -1,9 +1,10 @@
 """Callchains of an entry as a tree (tools/perf/util/callchain.c).
 
-perf keeps a radix tree and splits its nodes where chains part. Here there is a node for each frame
-while chains are added, and those that no chain parts at become one node when the tree is read.
+perf keeps a radix tree for each entry and splits its nodes where chains part. Here an entry only
+keeps which chains run through it (`Runs`), and from where on. They become a tree when it is read.
 """
 
+from collections.abc import Callable
 from math import ceil
 
 
@@ -20,38 +21,33 @@ class Place:
         self.level, self.cpumode, self.order, self.srcline = level, cpumode, order, srcline
 
 
-class Tree:
-    """A frame below another one: what chains end here, and what goes on."""
+class Runs:
+    """The chains of an entry: (places, index of the first that counts, period, count) of each."""
 
-    __slots__ = ("place", "children", "hit", "count")
+    __slots__ = ("flat",)
 
-    def __init__(self, place=None):
-        self.place = place
-        self.children: dict[int, Tree] = {}
-        self.hit = self.count = 0
+    def __init__(self):
+        self.flat: list = []
 
-    def add(self, places, period: int, count: int) -> None:
-        """Add chains that run through these frames."""
-        node = self
-        for place in places:
-            below = node.children.get(place.index)
-            if below is None:
-                below = node.children[place.index] = Tree(place)
-            node = below
-        node.hit += period
-        node.count += count
+    def __iter__(self):
+        each = iter(self.flat)
+        return zip(each, each, each, each, strict=True)
+
+    def add(self, places, at: int, period: int, count: int) -> None:
+        self.flat += (places, at, period, count)
 
 
 class Node:
-    """Frames that follow each other without a fork. `cumulated` is what passes through them."""
+    """Frames that follow each other without a fork. `hit` is what ends there, `cumulated` what
+    passes through them as well."""
 
     __slots__ = ("places", "hit", "count", "cumulated", "cumulated_count", "children", "parent")
 
-    def __init__(self, places, tree, parent):
+    def __init__(self, places, parent, cumulated, cumulated_count):
         self.places, self.parent = places, parent
-        self.hit, self.count = tree.hit, tree.count
+        self.cumulated, self.cumulated_count = cumulated, cumulated_count
+        self.hit = self.count = 0
         self.children: list[Node] = []
-        self.cumulated, self.cumulated_count = self.hit, self.count
 
     @property
     def children_hit(self) -> int:
@@ -62,52 +58,69 @@ class Node:
         return self.cumulated_count - self.count
 
 
-def nodes(tree: Tree) -> Node:
-    """The root of a tree of nodes, siblings in perf's order of addresses: higher ones first."""
-    root = Node([], tree, None)
-    waiting = [(root, tree)]
-    made = []
+def nodes(runs: Runs, least: Callable[[int], int], by_weight: bool = True) -> Node:
+    """The root of a tree of nodes. Siblings are in the order of their weights, if asked for; of
+    those that weigh the same perf has the ones with higher addresses first.
+
+    Nodes that weigh less than `least` of what the callers of their parent weigh are left out, with
+    all that is below them.
+    """
+    runs = list(runs)
+    root = Node([], None, *weight_of(runs))
+    waiting = [(root, runs, 0)]
     while waiting:
-        parent, at = waiting.pop()
-        for child in sorted(at.children.values(), key=lambda one: one.place.order, reverse=True):
-            places = [child.place]
-            while len(child.children) == 1 and not child.count:
-                (child,) = child.children.values()
-                places.append(child.place)
-            node = Node(places, child, parent)
-            parent.children.append(node)
-            made.append(node)
-            waiting.append((node, child))
-    for node in reversed(made):
-        node.parent.cumulated += node.cumulated
-        node.parent.cumulated_count += node.cumulated_count
+        node, runs, done = waiting.pop()
+        while True:
+            parts: dict[int, list] = {}
+            for run in runs:
+                places, at, period, count = run
+                if at + done == len(places):
+                    node.hit += period
+                    node.count += count
+                else:
+                    parts.setdefault(places[at + done].index, []).append(run)
+            if len(parts) != 1 or node.count or node is root:
+                break
+            (runs,) = parts.values()
+            places, at, *_ = runs[0]
+            node.places.append(places[at + done])
+            done += 1
+        limit = least(node.children_hit)
+        for part in parts.values():
+            weight = weight_of(part)
+            if weight[0] < limit:
+                continue
+            places, at, *_ = part[0]
+            if len(part) == 1:
+                child = Node(places[at + done :], node, *weight)
+                child.hit, child.count = weight
+            else:
+                child = Node([places[at + done]], node, *weight)
+                waiting.append((child, part, done + 1))
+            node.children.append(child)
+        if len(node.children) > 1:
+            node.children.sort(key=lambda child: child.places[0].order, reverse=True)
+            if by_weight:
+                node.children.sort(key=lambda child: -child.cumulated)
     return root
 
 
-def sort_absolute(root: Node, least: int) -> list[Node]:
-    """Children by weight, without those below `least`, at every level."""
-
-    def chosen(node):
-        node.children = [child for child in node.children if child.cumulated >= least]
-        node.children.sort(key=lambda child: -child.cumulated)
-
-    each(root, chosen)
-    return root.children
+def weight_of(runs: list) -> tuple[int, int]:
+    """What runs count for: (period, count)."""
+    if len(runs) == 1:
+        return runs[0][2:]
+    return sum([run[2] for run in runs]), sum([run[3] for run in runs])
 
 
-def sort_relative(root: Node, share: float) -> list[Node]:
-    """Children by weight, without those below this share of what goes through their parent."""
-
-    def chosen(node):
-        least = ceil(node.children_hit * share)
-        node.children = [child for child in node.children if child.cumulated >= least]
-        node.children.sort(key=lambda child: -child.cumulated)
-
-    each(root, chosen)
-    return root.children
+def absolute(least: int) -> Callable[[int], int]:
+    return lambda weight: least
 
 
-def sort_flat(root: Node, least: int) -> list[Node]:
+def relative(share: float) -> Callable[[int], int]:
+    return lambda weight: ceil(weight * share)
+
+
+def flat(root: Node, least: int) -> list[Node]:
     """All nodes that chains end at, by weight, without those below `least`."""
     found = []
     waiting = [(root, False)]
@@ -121,11 +134,3 @@ def sort_flat(root: Node, least: int) -> list[Node]:
         waiting += [(child, False) for child in reversed(node.children)]
     found.sort(key=lambda node: -node.hit)
     return found
-
-
-def each(root: Node, action) -> None:
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        action(node)
-        waiting += node.children

@@ -66,6 +66,9 @@ class DiffColumn(Column):
     def title(self, hists) -> str:
         return self.header.rjust(self.length)
 
+    def shower(self, hists):
+        return lambda entry: self.show(entry, hists)
+
     def show(self, entry, hists) -> str:
         text = self.plain(entry, hists) if hists.view.separator else self.aligned(entry, hists)
         return text if hists.view.separator else text.rjust(self.length)

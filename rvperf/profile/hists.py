@@ -12,15 +12,18 @@ import numpy as np
 
 from rvperf.perfdata import records
 from rvperf.perfdata.attr import SAMPLE
+from rvperf.perfdata.distinct import distinct
 from rvperf.perfdata.records import RecordError
 from rvperf.profile import callchains, selection
-from rvperf.profile.callchains import Place, Tree
+from rvperf.profile.callchains import Place, Runs
 from rvperf.profile.machine import Map
+from rvperf.profile.samples import sums
 from rvperf.profile.sortkeys import Columns, View, disguise, name_of
 
-FILTER_DSO, FILTER_THREAD, FILTER_PARENT, FILTER_SYMBOL, FILTER_GUEST, FILTER_SOCKET = (
-    1 << n for n in (0, 1, 2, 3, 4, 5)
-)
+(
+    FILTER_DSO, FILTER_THREAD, FILTER_PARENT, FILTER_SYMBOL, FILTER_GUEST, FILTER_HOST,
+    FILTER_SOCKET,
+) = (1 << n for n in range(7))  # fmt: skip
 LEVELS = {records.KERNEL: "k", records.USER: "."}
 GUEST_LEVELS = {records.GUEST_KERNEL: "g", records.GUEST_USER: "u"}
 
@@ -71,7 +74,7 @@ class Entry:
         "event", "thread", "comm", "map", "symbol", "ip", "level", "cpumode", "cpu", "socket",
         "time", "weight", "ins_lat", "transaction", "code_page_size", "branch", "mem", "raw",
         "parent", "filtered", "period", "period_sys", "period_us", "period_guest_sys",
-        "period_guest_us", "count", "acc", "acc_count", "tree", "depth", "pairs", "dummy", "view",
+        "period_guest_us", "count", "acc", "acc_count", "runs", "depth", "pairs", "dummy", "view",
         "_srcline", "_srcfile", "_trace", "chain", "address",
     )  # fmt: skip
 
@@ -86,7 +89,7 @@ class Entry:
         self.period = self.period_sys = self.period_us = 0
         self.period_guest_sys = self.period_guest_us = 0
         self.count = self.acc = self.acc_count = 0
-        self.tree = None
+        self.runs: Runs | None = None
         self.depth = 0
         self.pairs: dict[int, Entry] = {}
         self.dummy = False
@@ -223,7 +226,7 @@ class Hists:
                 entry.period_sys = entry.period_us = 0
                 entry.period_guest_sys = entry.period_guest_us = 0
                 entry.depth = 0
-                entry.tree = Tree() if pair.tree is not None else None
+                entry.runs = Runs() if pair.runs is not None else None
                 self.found[key] = entry
             entry.pairs[member.event.index] = pair
 
@@ -299,17 +302,19 @@ class Hists:
     def chains(self, entry: Entry) -> list:
         """The callchains of an entry, as nodes in the order in which they are printed."""
         if entry.chain is None:
-            if entry.tree is None or self.least is None:
+            if entry.runs is None or self.least is None:
                 entry.chain = []
                 return entry.chain
-            root = callchains.nodes(entry.tree)
             mode = self.view.chain_mode
+            if mode != "fractal" and max(entry.acc, entry.period) < self.least:
+                entry.chain = []
+                return entry.chain
+            least = callchains.absolute(self.least)
             if mode == "fractal":
-                found = callchains.sort_relative(root, self.view.chain_percent / 100.0)
-            elif mode in ("flat", "folded"):
-                found = callchains.sort_flat(root, self.least)
-            else:
-                found = callchains.sort_absolute(root, self.least)
+                least = callchains.relative(self.view.chain_percent / 100.0)
+            flat = mode in ("flat", "folded")
+            root = callchains.nodes(entry.runs, least, not flat)
+            found = callchains.flat(root, self.least) if flat else root.children
             entry.chain = found
         return entry.chain
 
@@ -355,30 +360,6 @@ class Samples:
         return self._rest[name]
 
 
-def numbered(columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows of some columns are equal: (index of the first of each kind, kind of each row).
-
-    Kinds are in the order of their first rows.
-    """
-    mixed = np.zeros(len(columns[0]), np.uint64)
-    for column in columns:
-        mixed ^= column.astype(np.uint64)
-        mixed *= np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    _, first, kind = np.unique(mixed, return_index=True, return_inverse=True)
-    same = all(bool((column == column[first][kind]).all()) for column in columns)
-    if not same:  # two kinds with one hash: do it the slow way
-        code = np.zeros(len(mixed), np.int64)
-        for column in columns:
-            values, part = np.unique(column, return_inverse=True)
-            _, code = np.unique(code * len(values) + part, return_inverse=True)
-        _, first, kind = np.unique(code, return_index=True, return_inverse=True)
-    order = np.argsort(first, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    return first[order], place[kind]
-
-
 class Filler:
     """Puts samples into histograms."""
 
@@ -396,6 +377,9 @@ class Filler:
         self.odd = bool(columns.needs & {"time", "weight", "transaction", "code_page_size"}) or any(
             column.name == "socket" for column in columns.sorts
         )
+        self.follows = "symbol" in columns.has
+        """A row's map is that of its last sample."""
+        self.callers: dict[tuple, dict] = {}
         self.callees = re.compile(view.ignore_callees) if view.ignore_callees else None
         combined = 0
         for event in profile.events:
@@ -423,11 +407,11 @@ class Filler:
         profile, view = self.profile, self.view
         if not len(profile):
             return self.hists
-        symbol = self.samples.symbols(profile.map, profile.address)
+        self.spot_symbol = self.samples.symbols(profile.spot_map, profile.spot_address)
         mask = self.chosen()
         if view.hide_unresolved:
-            mask = symbol >= 0 if mask is None else mask & (symbol >= 0)
-        self.symbol = symbol
+            resolved = (self.spot_symbol >= 0)[profile.spot]
+            mask = resolved if mask is None else mask & resolved
         self.modes, self.ips = profile.cpumode, profile.ip
         self.picked = None if mask is None else np.flatnonzero(mask)
         if view.mode == "branch":
@@ -442,16 +426,16 @@ class Filler:
     def group_columns(self) -> list[np.ndarray]:
         """What samples must agree in to be taken together."""
         profile, view, needs = self.profile, self.view, self.columns.needs
-        symbol = self.symbol
-        maps = profile.map
+        symbol, address = self.spot_symbol, profile.spot_address
         exact = "address" in needs or view.mode == "memory"
+        modes = self.modes[profile.spots]
         if exact:
-            where = profile.address
+            _, place = distinct([modes, profile.spot_map, address])
         else:
-            where = np.where(symbol >= 0, symbol.astype(np.uint64), profile.address)
-        columns = [profile.event, profile.thread, profile.comm, self.modes, maps, where]
-        if not exact:
-            columns.append(symbol >= 0)
+            named = symbol >= 0
+            where = np.where(named, symbol.astype(np.uint64), address)
+            _, place = distinct([modes, profile.spot_map, where, named])
+        columns = [profile.event, profile.thread, profile.comm, place[profile.spot]]
         if "cpu" in needs or view.socket >= 0:
             columns.append(profile.cpu)
         if "time" in needs:
@@ -493,10 +477,13 @@ class Filler:
 
     def fill_samples(self) -> None:
         profile, view = self.profile, self.view
-        first, kind = numbered(self.group_columns())
+        first, kind = distinct(self.group_columns())
         counts = np.bincount(kind, minlength=len(first))
-        periods = np.zeros(len(first), np.uint64)
-        np.add.at(periods, kind, self.pick(profile.period))
+        period = profile.fixed_period
+        if period is not None:
+            periods = counts.astype(np.uint64) * np.uint64(period)
+        else:
+            periods = sums(kind, self.pick(profile.period), len(first))
         samples = first if self.picked is None else self.picked[first]
         cumulative = view.children and view.mode != "memory"
         for index, count, period in zip(
@@ -525,19 +512,19 @@ class Filler:
     def template(self, index: int) -> Entry:
         """An entry for a sample."""
         profile, view = self.profile, self.view
-        thread = profile.threads[profile.thread[index]]
-        comm = profile.comms[profile.comm[index]]
+        thread, comm = profile.who(index)
         if thread.first_comm is not None and comm == f":{thread.tid}":
             comm = thread.first_comm
-        number = int(profile.map[index])
+        spot = int(profile.spot[index])
+        number = int(profile.spot_map[spot])
         map_ = profile.maps[number] if number >= 0 else None
-        symbol_number = int(self.symbol[index])
+        symbol_number = int(self.spot_symbol[spot])
         symbol = map_.dso.symbols.symbol_at(symbol_number) if symbol_number >= 0 else None
         mode = int(self.modes[index])
         event = profile.events[profile.event[index]]
         entry = Entry(
             view, (event, self.formatters.get(event.index)), thread, comm, map_, symbol,
-            int(profile.address[index]), self.level(mode), mode,
+            int(profile.spot_address[spot]), self.level(mode), mode,
         )  # fmt: skip
         entry.filtered = self.filters(entry)
         needs = self.columns.needs
@@ -569,13 +556,15 @@ class Filler:
     def level(self, mode: int) -> str:
         if self.profile.world.guest and mode in GUEST_LEVELS:
             return GUEST_LEVELS[mode]
-        return LEVELS.get(mode, "H")
+        return LEVELS.get(mode, "H") if self.profile.host else "H"
 
     def filters(self, entry: Entry) -> int:
         """The reasons not to show a sample (machine__resolve of util/event.c)."""
         view, found = self.view, 0
         if entry.level == "H" and entry.cpumode in GUEST_LEVELS:
             found |= FILTER_GUEST
+        if entry.level == "H" and entry.cpumode in LEVELS and not self.profile.host:
+            found |= FILTER_HOST
         if view.comms is not None and entry.comm not in view.comms:
             found |= FILTER_THREAD
         if view.pids is not None and entry.thread.pid not in view.pids:
@@ -631,8 +620,8 @@ class Filler:
         if found is None:
             found = hists.found[key] = entry
             if view.callchains:
-                found.tree = Tree()
-        elif "symbol" in self.columns.has and found.map is not entry.map:
+                found.runs = Runs()
+        elif self.follows and found.map is not entry.map:
             found.map = entry.map
         found.period += period
         found.count += count
@@ -655,60 +644,94 @@ class Filler:
             if not found.filtered:
                 hists.chain_period_shown += period
             if has_chain and chain:
-                found.tree.add(chain, period, count)
+                found.runs.add(chain, 0, period, count)
                 found.depth = max(found.depth, len(chain))
         if cumulative:
             found.acc += period
             found.acc_count += count
-            self.add_callers(hists, entry, key, chain, count, period)
+            self.add_callers(hists, entry, found, key, chain, count, period)
         return found
 
-    def add_callers(self, hists, entry, key, chain, count, period) -> None:
+    def add_callers(self, hists, entry, own, key, chain, count, period) -> None:
+        """Count samples for those that called `entry`, which counts in the row `own`."""
         view = self.view
-        seen = {key}
-        odd = self.odd
-        addresses = self.chains.addresses if chain else ()
+        seen = {own}
+        keys = {key}
+        # Unless they are odd, callers of entries like this one are found by their places.
+        known = None if self.odd else self.callers.setdefault(self.shared(entry), {})
         level, mode = entry.level, entry.cpumode
         for at, place in enumerate(chain):
             if place.symbol is None and view.hide_unresolved:
                 break
             if place.map is not None:
                 level, mode = place.level, place.cpumode
-            caller = Entry(
-                view, entry.event, entry.thread, entry.comm, place.map, place.symbol, place.ip,
-                level, mode,
-            )  # fmt: skip
-            caller.address = addresses[place.index]
-            caller.cpu, caller.socket, caller.time = entry.cpu, entry.socket, entry.time
-            caller.weight, caller.ins_lat = entry.weight, entry.ins_lat
-            caller.transaction, caller.code_page_size = entry.transaction, entry.code_page_size
-            caller.raw, caller.parent = entry.raw, entry.parent
-            key = hists.key(caller)
-            if odd:  # perf looks for a frame's own like as if these were 0
-                caller.time = caller.socket = caller.weight = caller.ins_lat = 0
-                caller.transaction = caller.code_page_size = 0
-                if hists.key(caller) in seen:
-                    continue
-                caller.time, caller.socket = entry.time, entry.socket
-                caller.weight, caller.ins_lat = entry.weight, entry.ins_lat
-                caller.transaction = entry.transaction
-                caller.code_page_size = entry.code_page_size
-            elif key in seen:
+            if known is None:
+                found = self.odd_caller(hists, entry, place, level, mode, keys)
+            else:
+                there = place if place.map is not None else (place, mode)
+                found = known.get(there)
+                if found is None:
+                    found = known[there] = self.caller(hists, entry, place, level, mode)
+            if found is None or (known is not None and found in seen):
                 continue
-            seen.add(key)
-            found = hists.found.get(key)
-            if found is None:
-                found = hists.found[key] = caller
-                found.filtered = entry.filtered
-                if view.callchains:
-                    found.tree = Tree()
-            elif "symbol" in self.columns.has and found.map is not caller.map:
-                found.map = caller.map
+            seen.add(found)
+            if self.follows and found.map is not place.map:
+                found.map = place.map
             found.acc += period
             found.acc_count += count
             if view.callchains:
-                found.tree.add(chain[at:], period, count)
-                found.depth = max(found.depth, len(chain) - at)
+                found.runs.add(chain, at, period, count)
+                if found.depth < len(chain) - at:
+                    found.depth = len(chain) - at
+
+    def shared(self, entry: Entry) -> tuple:
+        """What an entry's callers have from it, besides the mode of those that are in no map."""
+        return (
+            entry.event[0].index, entry.thread, entry.comm, entry.cpu, entry.socket, entry.time,
+            entry.weight, entry.ins_lat, entry.transaction, entry.code_page_size, entry.raw,
+            id(entry.parent), entry.filtered,
+        )  # fmt: skip
+
+    def caller(self, hists, entry, place, level, mode) -> Entry:
+        """The row of a caller; a new one if there is none yet."""
+        caller = self.entry_of_caller(entry, place, level, mode)
+        return self.row_of(hists, caller, hists.key(caller), entry)
+
+    def odd_caller(self, hists, entry, place, level, mode, keys: set) -> Entry | None:
+        """As `caller`, but None for one that perf takes for one seen before: it looks for a frame's
+        own like as if some columns were 0 (which is why they are odd)."""
+        caller = self.entry_of_caller(entry, place, level, mode)
+        key = hists.key(caller)
+        caller.time = caller.socket = caller.weight = caller.ins_lat = 0
+        caller.transaction = caller.code_page_size = 0
+        if hists.key(caller) in keys:
+            return None
+        caller.time, caller.socket = entry.time, entry.socket
+        caller.weight, caller.ins_lat = entry.weight, entry.ins_lat
+        caller.transaction, caller.code_page_size = entry.transaction, entry.code_page_size
+        keys.add(key)
+        return self.row_of(hists, caller, key, entry)
+
+    def entry_of_caller(self, entry, place, level, mode) -> Entry:
+        caller = Entry(
+            self.view, entry.event, entry.thread, entry.comm, place.map, place.symbol, place.ip,
+            level, mode,
+        )  # fmt: skip
+        caller.address = self.chains.addresses[place.index]
+        caller.cpu, caller.socket, caller.time = entry.cpu, entry.socket, entry.time
+        caller.weight, caller.ins_lat = entry.weight, entry.ins_lat
+        caller.transaction, caller.code_page_size = entry.transaction, entry.code_page_size
+        caller.raw, caller.parent = entry.raw, entry.parent
+        return caller
+
+    def row_of(self, hists, caller: Entry, key: tuple, entry: Entry) -> Entry:
+        found = hists.found.get(key)
+        if found is None:
+            found = hists.found[key] = caller
+            found.filtered = entry.filtered
+            if self.view.callchains:
+                found.runs = Runs()
+        return found
 
     # --- branches
 
@@ -726,7 +749,7 @@ class Filler:
                 continue
             if not sample.branches:
                 continue
-            space = (int(profile._space[index]), int(profile._kernel_space[index]))
+            space = profile.space(index)
             mine = (
                 int(profile.event[index]), int(profile.thread[index]), int(profile.comm[index]),
                 int(modes[index]), int(profile.cpu[index]) if "cpu" in self.columns.needs else 0,
@@ -790,7 +813,7 @@ class Chains:
         where = ips if exact else np.where(symbols >= 0, symbols.astype(np.uint64), ips)
         count = len(ips)
         if count:
-            first, self.place_of = numbered([maps, where, symbols >= 0, modes])
+            first, self.place_of = distinct([maps, where, symbols >= 0, modes])
         else:
             first, self.place_of = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._places: list[Place] = []

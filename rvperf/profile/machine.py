@@ -312,6 +312,8 @@ class World:
         guest = record.cpumode == records.GUEST_KERNEL and self.guest
         name = record.filename
         prefixes = (GUEST_KERNEL[:-1], HOST_KERNEL[:-1]) if guest else (HOST_KERNEL[:-1],)
+        if record.cpumode == records.GUEST_KERNEL and not self.guest:
+            return  # perf has it behind the host's map of these addresses, where nothing finds it
         start, end = record.addr, min(record.addr + record.len, 2**64 - 1)
         build_id = getattr(record, "build_id", b"")
         if name.startswith(prefixes):

@@ -11,6 +11,7 @@ import numpy as np
 from isa.record import Record
 from rvperf.perfdata import records
 from rvperf.perfdata.attr import READ, SAMPLE
+from rvperf.perfdata.distinct import PART, SPREAD, distinct
 from rvperf.perfdata.reader import Event, Reader, fixed_at
 from rvperf.perfdata.records import RecordError
 from rvperf.profile.machine import Dso, Map, Thread, World
@@ -33,78 +34,71 @@ CONTEXT_MODES = {
 SYMBOL_KINDS = {"kernel": "kernel", "guest_kernel": "guest-kernel"}
 """What rvperf.symbols calls a dso's kind; all others are files."""
 NOWHERE = -1
-SPREAD = np.uint64(0x9E3779B97F4A7C15)
-"""Odd, and its bits as good as random."""
-
-
-def numbered(column: np.ndarray) -> tuple[np.ndarray, int]:
-    """Small numbers for the values of a column (equal for equal values), and how many there are
-    at most. Values in a narrow range are counted, not sorted."""
-    if not len(column):
-        return column.astype(np.int64), 1
-    low, high = int(column.min()), int(column.max())
-    if high - low >= max(1 << 16, 4 * len(column)):
-        values, part = np.unique(column, return_inverse=True)
-        return part, len(values)
-    part = (column - column.dtype.type(low)).astype(np.int64)
-    size = high - low + 1
-    if size <= 16:
-        return part, size
-    used = np.zeros(size, bool)
-    used[part] = True
-    return (np.cumsum(used) - 1)[part], int(used.sum())
-
-
-def rows_of(code: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For small numbers: where each is first, their ranks, and how often each is."""
-    part, _ = numbered(code)
-    counts = np.bincount(part)
-    used = np.flatnonzero(counts)
-    rank = np.zeros(len(counts), np.int64)
-    rank[used] = np.arange(len(used))
-    inverse = rank[part]
-    first = np.full(len(used), len(code), np.int64)
-    np.minimum.at(first, inverse, np.arange(len(code)))
-    return first, inverse, counts[used]
+STATE = ("thread", "comm", "_space", "_kernel_space")
+MADE = (*STATE, "map", "address", "dso", "chain", "spot", "spots", "spot_map", "spot_address")
+"""Columns of a profile that are made when they are first asked for."""
 
 
 def sums(groups: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """The sums of the values of each group, exactly (bincount's floats hold 53 bits)."""
-    low = np.bincount(groups, values & np.uint64(0xFFFFFFFF), count)
-    high = np.bincount(groups, values >> np.uint64(32), count)
-    return low.astype(np.uint64) + (high.astype(np.uint64) << np.uint64(32))
+    """The sums of the values of each group (bincount's floats hold 53 bits, these 64)."""
+    found = np.zeros(count, np.uint64)
+    np.add.at(found, groups, values)
+    return found
 
 
 def same_runs(words: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
     """Equal numbers, from 0, for equal runs of words: `length` of them from `start` on."""
-    by_length = np.argsort(-length, kind="stable")
-    start, length = start[by_length], length[by_length]
-    longer = len(length) - np.searchsorted(
-        length[::-1], np.arange(int(length.max(initial=0))), "right"
-    )
-    hashes = length.astype(np.uint64)
-    mine = hashes
-    for at, count in enumerate(longer.tolist()):
+    hashes = np.empty(len(start), np.uint64)
+    for part in parts(len(start)):
+        hashes[part] = hashes_of(words, start[part], length[part])
+    first, number = distinct([hashes])
+    del hashes
+    for part in parts(len(start)):
+        like = first[number[part]]
+        if not same(words, length[part], length[like], start[part], start[like]):
+            # Two runs with one hash: somebody has made an effort.
+            raw: dict[bytes, int] = {}
+            runs = zip(start.tolist(), (start + length).tolist(), strict=True)
+            return np.array([raw.setdefault(words[a:b].tobytes(), len(raw)) for a, b in runs])
+    return number
+
+
+def parts(count: int):
+    """Slices of so many rows. What is made of a part stays in the processor's caches."""
+    return (slice(at, min(at + PART, count)) for at in range(0, count, PART))
+
+
+def by_length(length: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Runs, the longest first; and how many have a word at 0, at 1, ..."""
+    order = np.argsort(-length, kind="stable")
+    whole = np.bincount(length)
+    return order, (len(length) - np.cumsum(whole))[:-1].tolist()
+
+
+def hashes_of(words, start, length) -> np.ndarray:
+    order, longer = by_length(length)
+    start = start[order]
+    hashes = length[order].astype(np.uint64)
+    for at, count in enumerate(longer):
         mine = hashes[:count]
         mine ^= words[start[:count] + at]
         mine *= SPREAD
         mine ^= mine >> np.uint64(29)
-    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    del hashes, mine
-    as_first = first[inverse]
-    same = (length == length[as_first]).all()
-    for at, count in enumerate(longer.tolist()):
-        if not same:
-            break
-        same = (words[start[:count] + at] == words[start[as_first[:count]] + at]).all()
-    if not same:
-        # Two runs with one hash: somebody has made an effort.
-        raw: dict[bytes, int] = {}
-        runs = zip(start.tolist(), (start + length).tolist(), strict=True)
-        inverse = [raw.setdefault(words[a:b].tobytes(), len(raw)) for a, b in runs]
-    number = np.empty(len(start), np.int64)
-    number[by_length] = inverse
-    return number
+    found = np.empty(len(order), np.uint64)
+    found[order] = hashes
+    return found
+
+
+def same(words, length, other_length, start, other_start) -> bool:
+    """Whether runs are the same, one by one."""
+    if (length != other_length).any():
+        return False
+    order, longer = by_length(length)
+    start, other_start = start[order], other_start[order]
+    return all(
+        (words[start[:count] + at] == words[other_start[:count] + at]).all()
+        for at, count in enumerate(longer)
+    )
 
 
 class Frame(Record):
@@ -163,15 +157,22 @@ class Profile:
     -1 if none), `dso` (into `dsos`, -1), `address` (in the dso; the ip where there is no map),
     `chain` (for `frames`; -1 if there is no callchain).
 
+    Many samples are alike. `state` numbers what held for a sample (thread, comm, maps), and `spot`
+    where it was (maps, mode, ip); `spots` has the index of each spot's first sample, and the
+    columns `spot_map` and `spot_address` what is there.
+
     `symbols` is a rvperf.symbols.Symbols or None. With `guest`, guest modes have threads and maps
-    of their own, and without they are the host's, as for perf without --guest. `unwinder` (see
+    of their own, and without they are the host's, as for perf without --guest; without `host`
+    addresses of the host mean nothing, as for `perf kvm` without --host. `unwinder` (see
     profile/unwinding.py) appends callers to the callchains of samples that have registers and a
     piece of the stack for that.
     """
 
-    def __init__(self, reader: Reader, symbols=None, guest: bool = False, unwinder=None):
+    def __init__(
+        self, reader: Reader, symbols=None, guest: bool = False, unwinder=None, host: bool = True
+    ):
         self.reader, self.symbols = reader, symbols
-        self.unwinder = unwinder
+        self.unwinder, self.host = unwinder, host
         self.events = reader.events
         columns = reader.columns()
         known = columns.event >= 0
@@ -201,11 +202,35 @@ class Profile:
             return self._of(name)
         if name == "period":
             return self._of("period") if self._period is None else self._period
-        if name in ("map", "address", "dso", "chain") and "_cache" in self.__dict__:
-            if name not in self._cache:
-                self._chains() if name == "chain" else self._locate_all()
-            return self._cache[name]
-        raise AttributeError(name)
+        if "_cache" not in self.__dict__ or name not in MADE:
+            raise AttributeError(name)
+        if name not in self._cache:
+            if name == "chain":
+                self._chains()
+            elif name.startswith("spot"):
+                self._find_spots()
+            elif name in STATE:
+                self._cache[name] = self._states[STATE.index(name)][self.state]
+            elif name == "dso":
+                dsos = np.append(self._map_dso, np.int32(NOWHERE))
+                self._cache[name] = dsos[self.spot_map][self.spot]
+            else:
+                self._cache[name] = getattr(self, f"spot_{name}")[self.spot]
+        return self._cache[name]
+
+    @property
+    def fixed_period(self) -> int | None:
+        """The period of all samples, if that is known without looking at each."""
+        periods = {event.attr.sample_period for event in self.events}
+        sampled = any(event.attr.sample_type & SAMPLE.PERIOD for event in self.events)
+        if self._period is not None or sampled or len(periods) != 1:
+            return None
+        return periods.pop()
+
+    def who(self, index: int) -> tuple[Thread, str]:
+        """The thread of a sample, and what it was called then."""
+        thread, comm, _, _ = self._states[:, self.state[index]].tolist()
+        return self.threads[thread], self.comms[comm]
 
     # --- leader sampling
 
@@ -248,27 +273,34 @@ class Profile:
     def _walk(self, guest: bool) -> None:
         """Follow the records that change things, and note for each sample what held then."""
         count = len(self.record)
-        self.thread = np.zeros(count, np.int32)
-        self.comm = np.zeros(count, np.int32)
-        self._space = np.zeros(count, np.int32)
-        self._kernel_space = np.zeros(count, np.int32)
+        self.state = np.zeros(count, np.int32)
         self._spaces: list[np.ndarray] = []
         reader = self.reader
         order = reader.order()
-        place = np.zeros(len(reader.types), np.int64)
-        place[order] = np.arange(len(order))
-        when = place[self.record]
-        modes = self.cpumode
-        in_guest = np.isin(modes, (records.GUEST_KERNEL, records.GUEST_USER)) & guest
-        keys = self.tid.astype(np.int64) << 1 | in_guest
-        part, size = numbered(keys)
-        by_key = np.argsort(part.astype(np.uint16) if size < 1 << 16 else part, kind="stable")
-        bounds = np.flatnonzero(np.diff(keys[by_key])) + 1
+        when = self.record
+        if not reader.is_ordered:
+            place = np.empty(len(order), np.int64)
+            place[order] = np.arange(len(order))
+            when = place[self.record]
+        tids, pids = self.tid, self.pid
+        columns = [tids]
+        if guest:
+            modes = self.cpumode
+            columns.append(np.isin(modes, (records.GUEST_KERNEL, records.GUEST_USER)))
+        first, part = distinct(columns)
         waiting = {}
-        for mine in np.split(by_key, bounds) if count else ():
-            key = int(keys[mine[0]])
-            waiting[bool(key & 1), key >> 1] = [0, when[mine], mine]
+        if len(first) > 1:
+            by_key = np.argsort(part.astype(np.uint16) if len(first) < 1 << 16 else part,
+                                kind="stable")  # fmt: skip
+            each = np.split(by_key, np.cumsum(np.bincount(part))[:-1])
+        else:
+            each = [None] * len(first)
+        for at, mine in zip(first.tolist(), each, strict=True):
+            moments = when if mine is None else when[mine]
+            in_guest = guest and bool(columns[1][at])
+            waiting[in_guest, int(tids[at])] = [0, moments, mine]
         comms: dict[str, int] = {}
+        states: dict[tuple, int] = {}
         now = 0
 
         def settle(key) -> None:
@@ -281,24 +313,28 @@ class Profile:
                 return
             end = int(np.searchsorted(moments, now))
             state[0] = end
-            chosen = mine[start:end]
+            chosen = slice(start, end) if mine is None else mine[start:end]
             guest_key, tid = key
             machine = world.machines[guest_key]
-            thread = machine.thread(int(pids[chosen[0]]), tid)
-            self.thread[chosen] = thread.index
-            self.comm[chosen] = comms.setdefault(thread.comm, len(comms))
-            self._space[chosen] = world.snapshot(thread.maps, self._spaces)
-            self._kernel_space[chosen] = world.snapshot(machine.kernel, self._spaces)
+            thread = machine.thread(int(pids[start if mine is None else mine[start]]), tid)
+            seen = (
+                thread.index,
+                comms.setdefault(thread.comm, len(comms)),
+                world.snapshot(thread.maps, self._spaces),
+                world.snapshot(machine.kernel, self._spaces),
+            )
+            self.state[chosen] = states.setdefault(seen, len(states))
 
         def flush(some) -> None:
             for key in list(waiting) if some is None else some:
                 settle(key)
 
-        pids = self.pid
         world = World(reader.features.get("BUILD_ID", ()), guest, flush)
-        changes = order[np.isin(reader.types[order], CHANGES)]
+        changes = np.flatnonzero(np.isin(reader.types, CHANGES))
+        if not reader.is_ordered:
+            changes = changes[np.argsort(place[changes])]
         for number in changes.tolist():
-            now = int(place[number])
+            now = number if reader.is_ordered else int(place[number])
             try:
                 record = reader.record(number)
             except RecordError:
@@ -309,6 +345,7 @@ class Profile:
         self.world = world
         self.threads, self.dsos, self.maps = world.threads, world.dsos, world.maps
         self.comms = list(comms)
+        self._states = np.array(list(states) or [(0, 0, 0, 0)], np.int32).T
         self._map_start = np.array([one.start for one in self.maps], np.uint64)
         self._map_end = np.array([one.end for one in self.maps], np.uint64)
         deltas = [0 if m.identity else (m.pgoff - m.start) % 2**64 for m in self.maps]
@@ -322,6 +359,9 @@ class Profile:
         if not self.world.guest:
             kernel &= modes != records.GUEST_KERNEL
             user &= modes != records.GUEST_USER
+        if not self.host:
+            kernel &= modes != records.KERNEL
+            user &= modes != records.USER
         where = np.where(kernel, kernel_spaces, np.where(user, spaces, -1))
         found = np.full(len(ips), NOWHERE, np.int32)
         unique = np.unique(where)
@@ -346,13 +386,19 @@ class Profile:
             return ips
         return np.where(maps >= 0, ips + self._map_delta[maps], ips)
 
-    def _locate_all(self) -> None:
-        ips = self.ip
-        maps = self._locate(ips, self.cpumode, self._space, self._kernel_space)
-        self._cache["map"] = maps
-        self._cache["address"] = self._addresses(ips, maps)
-        dsos = self._map_dso[maps] if len(self.maps) else maps
-        self._cache["dso"] = np.where(maps >= 0, dsos, NOWHERE)
+    def _find_spots(self) -> None:
+        ips, modes = self.ip, self.cpumode
+        _, pairs = distinct(list(self._states[2:]))
+        columns = [ips, modes]
+        if pairs.any():
+            columns.append(pairs[self.state])
+        first, self._cache["spot"] = distinct(columns)
+        self._cache["spots"] = first
+        _, _, space, kernel_space = self._states[:, self.state[first]]
+        ips = ips[first]
+        maps = self._locate(ips, modes[first], space, kernel_space)
+        self._cache["spot_map"] = maps
+        self._cache["spot_address"] = self._addresses(ips, maps)
 
     # --- callchains
 
@@ -361,34 +407,39 @@ class Profile:
         0 and -1 for those without."""
         reader = self.reader
         start = np.zeros(len(self.record), np.int64)
-        length = np.full(len(self.record), -1, np.int64)
-        owners = reader.event_of[self.record]
-        for event in self.events:
-            kind = event.attr.sample_type
-            if not kind & SAMPLE.CALLCHAIN:
-                continue
-            mine = np.flatnonzero(owners == event.index)
-            base = reader.starts[self.record[mine]]
-            room = reader.sizes[self.record[mine]].astype(np.int64) >> 3
-            skip = np.full(len(mine), fixed_at(kind)["end"] >> 3, np.int64)
-            if kind & SAMPLE.READ:
-                form = event.attr.read_format
-                times = (form & (READ.TOTAL_TIME_ENABLED | READ.TOTAL_TIME_RUNNING)).bit_count()
-                each = 1 + (form & (READ.ID | READ.LOST)).bit_count()
-                if form & READ.GROUP:
-                    fits = skip < room
-                    members = reader.words[np.where(fits, base + skip, 0)].astype(np.int64)
-                    members = np.where(fits, np.clip(members, 0, 1 << 16), 0)
-                    skip = skip + 1 + times + members * each
-                else:
-                    skip = skip + times + each
-            fits = skip < room
-            at = np.where(fits, base + skip, 0)
-            entries = reader.words[at].astype(np.int64)
-            fits &= (entries >= 0) & (entries <= room - skip - 1)
-            start[mine] = np.where(fits, at + 1, 0)
-            length[mine] = np.where(fits, entries, -1)
+        length = np.full(len(self.record), -1, np.int32)
+        chained = {e.index: e for e in self.events if e.attr.sample_type & SAMPLE.CALLCHAIN}
+        for part in parts(len(self.record)):
+            numbers = self.record[part]
+            owners = reader.event_of[numbers]
+            base = reader.starts[numbers]
+            room = reader.sizes[numbers].astype(np.int64) >> 3
+            for index, event in chained.items():
+                mine = slice(None) if len(self.events) == 1 else np.flatnonzero(owners == index)
+                at, entries = self._chain_place(event, base[mine], room[mine])
+                start[part][mine], length[part][mine] = at, entries
         return start, length
+
+    def _chain_place(self, event, base, room):
+        """That of samples of an event which are so many words from these words on."""
+        words, kind = self.reader.words, event.attr.sample_type
+        skip = np.full(len(base), fixed_at(kind)["end"] >> 3, np.int64)
+        if kind & SAMPLE.READ:
+            form = event.attr.read_format
+            times = (form & (READ.TOTAL_TIME_ENABLED | READ.TOTAL_TIME_RUNNING)).bit_count()
+            each = 1 + (form & (READ.ID | READ.LOST)).bit_count()
+            if form & READ.GROUP:
+                fits = skip < room
+                members = words[np.where(fits, base + skip, 0)].astype(np.int64)
+                members = np.where(fits, np.clip(members, 0, 1 << 16), 0)
+                skip = skip + 1 + times + members * each
+            else:
+                skip = skip + times + each
+        fits = skip < room
+        at = np.where(fits, base + skip, 0)
+        entries = words[at].astype(np.int64)
+        fits &= (entries >= 0) & (entries <= room - skip - 1)
+        return np.where(fits, at + 1, 0), np.where(fits, entries, -1)
 
     @property
     def unwound(self) -> np.ndarray:
@@ -401,17 +452,18 @@ class Profile:
         """Number the different callchains (with the maps that they were in), and resolve each."""
         start, length = self._chain_places()
         words = self.reader.words
-        has = np.flatnonzero(length >= 0)
+        has = length >= 0
+        has = slice(None) if has.all() else np.flatnonzero(has)
         if self.unwinder is not None and len(self.unwound):
             words, start, length = self._unwind(start, length)
         number = same_runs(words, start[has], length[has])
         # A chain means something else in another address space.
-        spaces = np.int64(len(self._spaces) + 1)
-        triple = (number * spaces + self._space[has]) * spaces + self._kernel_space[has]
+        _, pairs = distinct(list(self._states[2:]))
         chain = np.full(len(start), NOWHERE, np.int32)
-        first, chain[has], _ = rows_of(numbered(triple)[0])
+        first, chain[has] = distinct([number, pairs[self.state[has]]] if pairs.any() else [number])
         self._cache["chain"] = chain
-        first = has[first]
+        if not isinstance(has, slice):
+            first = has[first]
         self._resolve_chains(words, start[first], length[first], first)
 
     def _unwind(self, start, length):
@@ -446,8 +498,8 @@ class Profile:
         modes = np.where(last >= 0, codes[last], records.USER) if len(ips) else codes
         keep = ~marker
         owner, ips, modes = owner[keep], ips[keep], modes[keep]
-        sample = first[owner]
-        maps = self._locate(ips, modes, self._space[sample], self._kernel_space[sample])
+        _, _, space, kernel_space = self._states[:, self.state[first]]
+        maps = self._locate(ips, modes, space[owner], kernel_space[owner])
         self.chain_ip, self.chain_map, self.chain_mode = ips, maps, modes
         self.chain_address = self._addresses(ips, maps)
         self.chain_start = np.concatenate(
@@ -479,12 +531,12 @@ class Profile:
 
     def hit_dsos(self) -> list[Dso]:
         """The dsos in which samples (not their callers) were."""
-        hit = set(np.unique(self.dso).tolist())
+        hit = {self.maps[number].dso.index for number in set(self.spot_map.tolist()) - {NOWHERE}}
         return [dso for dso in self.dsos if dso.index in hit]
 
     def space(self, index: int) -> tuple[int, int]:
         """A name for the maps that sample `index` saw: samples with the same saw the same."""
-        return int(self._space[index]), int(self._kernel_space[index])
+        return tuple(self._states[2:, self.state[index]].tolist())
 
     def locate(self, index: int, ip: int, cpumode: int | None = None) -> Frame:
         """Where an address is in the address space of sample `index` (for branches, data).
@@ -492,7 +544,7 @@ class Profile:
         Without a mode all are tried, as perf does: user, kernel, guest user, guest kernel.
         """
         modes = [cpumode] if cpumode is not None else [2, 1, 5, 4]
-        space, kernel = self._space[index : index + 1], self._kernel_space[index : index + 1]
+        space, kernel = self._states[2:, self.state[index : index + 1]]
         for mode in modes:
             one = np.array([ip], np.uint64)
             found = int(self._locate(one, np.array([mode], np.uint16), space, kernel)[0])
@@ -545,17 +597,14 @@ class Profile:
         `where` limits it to some samples (a boolean array or indices). Rows are in the order of
         their first samples.
         """
-        count = len(self)
-        chosen = np.arange(count) if where is None else np.arange(count)[where]
-        code = np.zeros(len(chosen), np.int64)
-        for key in keys:
-            column = getattr(self, key)[chosen]
-            part, size = numbered(column)
-            if size > 1:
-                code, _ = numbered(code * size + part)
-        first, inverse, counts = rows_of(code)
-        periods = sums(inverse, self.period[chosen], len(first))
-        by_first = np.argsort(first, kind="stable")
-        first = first[by_first]
-        columns = {key: getattr(self, key)[chosen][first] for key in keys}
-        return Rows(columns, counts[by_first], periods[by_first].astype(np.int64), chosen[first])
+        columns = [getattr(self, key) for key in keys]
+        periods = self.period
+        if where is not None:
+            chosen = np.arange(len(self))[where]
+            columns = [column[chosen] for column in columns]
+            periods = periods[chosen]
+        first, kind = distinct(columns)
+        columns = {key: column[first] for key, column in zip(keys, columns, strict=True)}
+        counts = np.bincount(kind, minlength=len(first))
+        periods = sums(kind, periods, len(first)).astype(np.int64)
+        return Rows(columns, counts, periods, first if where is None else chosen[first])

@@ -166,8 +166,13 @@ class Column:
     def width(self, hists) -> int:
         return self.user_width or hists.widths.get(self.id, 0)
 
+    def shower(self, hists):
+        """What makes the texts of a histogram's entries."""
+        text, width = self.text, self.width(hists)
+        return lambda entry: text(entry, width)
+
     def show(self, entry, hists) -> str:
-        return self.text(entry, self.width(hists))
+        return self.shower(hists)(entry)
 
 
 class FieldColumn(Column):
@@ -240,20 +245,37 @@ class Number(Column):
                 found.append((value, member.total))
         return found
 
-    def show(self, entry, hists) -> str:
-        if self.accumulated and not hists.view.children:
-            return " " + "N/A".rjust((self.user_width or self.length) - 1)
+    def shower(self, hists):
         length = self.user_width or self.length
+        if self.accumulated and not hists.view.children:
+            nothing = " " + "N/A".rjust(length - 1)
+            return lambda entry: nothing
         if hists.view.separator:
             length = 1
         else:
             length -= 2 if self.percent else 1
-        if self.percent:
-            return "".join(
-                f" {100.0 * value / total if total else 0.0:{length}.2f}%"
-                for value, total in self.values(entry, hists)
-            )
-        return "".join(f" {value:{length}d}" for value, _ in self.values(entry, hists))
+        form = f"{{:{length}.2f}}%" if self.percent else f"{{:{length}d}}"
+        form = f" {form}".format
+        get, total = self.get, hists.total
+        if not self.percent:
+
+            def show(entry):
+                return "".join(form(value) for value, _ in self.values(entry, hists))
+
+        elif hists.group:
+
+            def show(entry):
+                return "".join(
+                    form(100.0 * value / total if total else 0.0)
+                    for value, total in self.values(entry, hists)
+                )
+
+        else:
+
+            def show(entry):
+                return form(100.0 * get(entry) / total if total else 0.0)
+
+        return show
 
 
 def numbers(view: View) -> dict[str, Number]:

@@ -23,10 +23,13 @@ class Unwinder:
         self._mapped: dict[tuple, tuple | None] = {}
 
     def __call__(self, profile, index: int) -> tuple[int, ...]:
-        """The instruction pointers of sample `index`, innermost first; none without registers.
+        """The instruction pointers of sample `index`, innermost first; none without registers,
+        or with another machine's.
 
         Those of callers are of the byte before the return address, as perf has them.
         """
+        if profile.reader.features.get("ARCH", "riscv64") != "riscv64":
+            return ()
         try:
             sample = profile.reader.record(int(profile.record[index]))
         except RecordError:

@@ -177,7 +177,7 @@ def listing(dso: Dso, symbol, source: bool = True):
     code = dso.symbols
     instructions = code.disassemble(symbol.start, symbol.end, demangled=True)
     if not instructions:
-        raise AnnotateError(code.why or f"{dso.name}: its code can't be read")
+        raise AnnotateError(code.foreign or code.why or f"{dso.name}: its code can't be read")
     start = instructions[0].address
     counter = Counter()
     for _ in range(3):

@@ -5,25 +5,24 @@ The DevTools' performance panel, chrome://tracing, Perfetto and speedscope take 
 nodes, samples and deltas). Time is emulated time; the format knows no other weights.
 """
 
-import json
-
 import numpy as np
 
+from rvperf.perfdata.distinct import distinct
+from rvperf.render.long_json import numbers, written
 from rvperf.render.speedscope import first_seen, shown, source_files
 from rvperf.render.stacks import Stacks, Tree
 
 CATEGORY = "disabled-by-default-v8.cpu_profiler"
 
 
-def chrome(stacks: Stacks) -> str:
+def chrome(stacks: Stacks) -> bytes:
     """The samples of an event."""
     files = source_files(stacks)
     events: list[dict] = []
     named = set()
     for number, thread in enumerate(first_seen(stacks.thread), 1):
         events += thread_events(stacks, thread, number, files, named)
-    content = {"traceEvents": events, "displayTimeUnit": "ns"}
-    return json.dumps(content, separators=(",", ":"))
+    return written({"traceEvents": tuple(events), "displayTimeUnit": "ns"})
 
 
 def thread_events(stacks: Stacks, thread: int, number: int, files: list[str], named: set):
@@ -40,19 +39,17 @@ def thread_events(stacks: Stacks, thread: int, number: int, files: list[str], na
     yield {**name, "name": "thread_name"}
 
     tree = Tree()
-    leaves: dict[int, int] = {}
-    samples = []
-    for stack in stacks.stack[chosen].tolist():
-        if stack not in leaves:
-            leaves[stack] = tree.add(stacks.path(stack), 0, 0)
-        samples.append(leaves[stack] + 1)
+    mine = stacks.stack[chosen]
+    first, which = distinct([mine])
+    leaves = [tree.add(stacks.path(stack), 0, 0) + 1 for stack in mine[first].tolist()]
+    samples = numbers(np.array(leaves, np.int64)[which])
     moments = stacks.time[chosen] // 1000
     begin = int(moments[0])
     head = {"cat": CATEGORY, "ph": "P", "id": f"{number:#x}", **place, "ts": begin}
     yield {**head, "name": "Profile", "args": {"data": {"startTime": begin}}}
     nodes = [node(stacks, tree, one, files) for one in range(len(tree))]
     profile = {"nodes": nodes, "samples": samples}
-    deltas = np.diff(moments, prepend=moments[0]).tolist()
+    deltas = numbers(np.diff(moments, prepend=moments[0]))
     data = {"cpuProfile": profile, "timeDeltas": deltas, "endTime": int(moments[-1])}
     yield {**head, "name": "ProfileChunk", "args": {"data": data}}
 

@@ -4,10 +4,10 @@ It is the format's version 48 (docs-developer/CHANGELOG-formats.md of firefox-de
 the front end brings older ones up to date itself. Each thread has tables of its own.
 """
 
-import json
-
 import numpy as np
 
+from rvperf.perfdata.distinct import distinct
+from rvperf.render.long_json import numbers, written
 from rvperf.render.pprof import Strings, encodable
 from rvperf.render.speedscope import first_seen, source_files
 from rvperf.render.stacks import Stacks
@@ -19,15 +19,15 @@ LIBRARY = 1
 """A resource's type."""
 
 
-def firefox(stacks: Stacks) -> str:
+def firefox(stacks: Stacks) -> bytes:
     """The samples of an event, weighted by period; ms since its first sample."""
     start = int(stacks.time.min()) if len(stacks) else 0
     span = int(stacks.time.max()) - start if len(stacks) else 0
     features = stacks.profile.reader.features
     libs = Libraries()
     files = source_files(stacks)
-    threads = [thread(stacks, one, start, libs, files) for one in first_seen(stacks.thread)]
-    return json.dumps(
+    threads = tuple(thread(stacks, one, start, libs, files) for one in first_seen(stacks.thread))
+    return written(
         {
             "meta": {
                 "version": GECKO_VERSION,
@@ -57,8 +57,7 @@ def firefox(stacks: Stacks) -> str:
             "counters": [],
             "profilerOverhead": [],
             "threads": threads,
-        },
-        separators=(",", ":"),
+        }
     )
 
 
@@ -128,7 +127,6 @@ def thread(stacks: Stacks, number: int, start: int, libs: Libraries, files: list
     )  # fmt: skip
     calls = Table("prefix", "frame", "category", subcategory=0)
     known: dict[int, list[tuple[int, int]]] = {}
-    leaves: dict[int, int | None] = {}
 
     def frame(location, depth: int) -> tuple[int, int]:
         function, line = location.frames[depth]
@@ -145,7 +143,7 @@ def thread(stacks: Stacks, number: int, start: int, libs: Libraries, files: list
         row = frames.row(address, len(location.frames) - 1 - depth, category, func, line or None)
         return row, category
 
-    def leaf(stack: int) -> int | None:
+    def leaf(stack: int) -> int:
         prefix = None
         for index in stacks.stacks[stack]:
             if index not in known:
@@ -156,11 +154,9 @@ def thread(stacks: Stacks, number: int, start: int, libs: Libraries, files: list
                 prefix = calls.row(prefix, row, category)
         return prefix
 
-    column = []
-    for stack in stacks.stack[chosen].tolist():
-        if stack not in leaves:
-            leaves[stack] = leaf(stack)
-        column.append(leaves[stack])
+    mine = stacks.stack[chosen]
+    first, which = distinct([mine])
+    column = np.array([leaf(stack) for stack in mine[first].tolist()], np.int64)[which]
     who = stacks.profile.threads[number]
     comm = stacks.comm_name(int(stacks.comm[chosen[-1]]))
     times = (stacks.time[chosen] - start) / 1e6
@@ -179,9 +175,9 @@ def thread(stacks: Stacks, number: int, start: int, libs: Libraries, files: list
         "tid": who.tid,
         "pausedRanges": [],
         "samples": {
-            "stack": column,
-            "time": times.tolist(),
-            "weight": stacks.period[chosen].tolist(),
+            "stack": numbers(column),
+            "time": numbers(times),
+            "weight": numbers(stacks.period[chosen]),
             "weightType": "samples",
             "length": len(column),
         },

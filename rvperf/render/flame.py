@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from isa.record import Record, values_of
+from rvperf.perfdata.distinct import distinct
 from rvperf.render.palette import STYLE, swatch, tone
-from rvperf.render.stacks import Stacks, Tree, legible, number_pairs
+from rvperf.render.stacks import Stacks, Tree, legible
 
 SCRIPT = Path(__file__).with_name("flame.js")
 WIDTH = 1200
@@ -64,13 +65,11 @@ def tree_of(stacks: Stacks):
     functions = [numbers.setdefault(box, len(numbers)) for box in boxes_of(stacks)]
     tree = Tree()
     paths: dict[int, tuple[int, ...]] = {}
-    code = number_pairs(stacks.comm, stacks.stack)
-    _, first, group, counts = np.unique(
-        code, return_index=True, return_inverse=True, return_counts=True
-    )
+    first, group = distinct([stacks.comm, stacks.stack])
+    counts = np.bincount(group, minlength=len(first))
     periods = np.zeros(len(first), np.int64)
     np.add.at(periods, group, stacks.period)
-    nodes = np.zeros(len(first), np.int64)
+    nodes = np.zeros(len(first), np.int32)
     for n, (at, count, weight) in enumerate(
         zip(first.tolist(), counts.tolist(), periods.tolist(), strict=True)
     ):

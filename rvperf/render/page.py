@@ -17,10 +17,11 @@ import numpy as np
 
 from isa.record import Record
 from rvperf.perfdata.attr import SAMPLE
+from rvperf.perfdata.distinct import distinct
 from rvperf.render.flame import SAID, Box, tree_of
 from rvperf.render.palette import STYLE, TONES, tone
 from rvperf.render.speedscope import TIMES
-from rvperf.render.stacks import Stacks, Tree, legible, number_pairs
+from rvperf.render.stacks import Stacks, Tree, legible
 
 HERE = Path(__file__)
 MOST_ENTRIES = 350_000
@@ -175,13 +176,12 @@ def pruned(tree: Tree, nodes: np.ndarray, most: int):
             moved[node] = moved[parent]
         small.count[moved[node]] += tree.count[node]
         small.weight[moved[node]] += tree.weight[node]
-    return small, np.array(moved, np.int64)[nodes], stays.count(False)
+    return small, np.array(moved, np.int32)[nodes], stays.count(False)
 
 
 def lanes_of(stacks: Stacks):
     """The different (thread, comm, CPU), and each sample's one."""
-    code = number_pairs(number_pairs(stacks.thread, stacks.comm), stacks.cpu)
-    _, first, lane = np.unique(code, return_index=True, return_inverse=True)
+    first, lane = distinct([stacks.thread, stacks.comm, stacks.cpu])
     found = []
     for at in first.tolist():
         who = stacks.profile.threads[int(stacks.thread[at])]
@@ -196,14 +196,12 @@ def entries(stacks: Stacks, nodes, lane, start: int, end: int, most: int, fewest
     slices = SLICES if end > start else 1
     while True:
         width = max(1, -(-(end - start + 1) // slices))
-        part = (stacks.time - start) // width
-        code = number_pairs(part * (lane.max(initial=0) + 1) + lane, nodes)
-        _, first, group, counts = np.unique(
-            code, return_index=True, return_inverse=True, return_counts=True
-        )
+        part = ((stacks.time - start) // width).astype(np.int32)
+        first, group = distinct([part, lane, nodes])
         if len(first) <= most or slices <= fewest:
             break
         slices //= 2
+    counts = np.bincount(group, minlength=len(first))
     periods = np.zeros(len(first), np.int64)
     np.add.at(periods, group, stacks.period)
     columns = part[first], lane[first], nodes[first], counts, periods

@@ -43,7 +43,7 @@ class RawTrace:
 
     def _record(self, number: int) -> str:
         reader = self.reader
-        start, size = int(reader.offsets[number]), int(reader.sizes[number])
+        start, size = 8 * int(reader.starts[number]), int(reader.sizes[number])
         kind = int(reader.types[number])
         at = record_text.alternate(self._base + start)
         name = NAMES.get(kind, "(null)")

@@ -94,6 +94,16 @@ class Table:
             self.room += 3 + 16
         if not self.view.separator:
             self.room += COLOURS
+        separator = self.view.separator
+        self.cells = [
+            (
+                column.shower(hists),
+                0 if column is self.last else width,
+                bool(separator) and not column.number,
+            )
+            for column, width in zip(self.columns, widths, strict=True)
+        ]
+        """For each column: what shows an entry, how wide that is made, if separators go."""
 
     def headers(self) -> str:
         separator = self.view.separator or "  "
@@ -104,15 +114,13 @@ class Table:
         return out
 
     def row(self, entry: Entry) -> str:
-        hists, separator = self.hists, self.view.separator
+        separator = self.view.separator
         parts = []
-        for column in self.columns:
-            text = column.show(entry, hists)
-            if separator and not column.number:
+        for show, width, replaces in self.cells:
+            text = show(entry)
+            if replaces:
                 text = text.replace(separator, ".")
-            if column is not self.last:
-                text = text.ljust(column.width(hists))
-            parts.append(text)
+            parts.append(text.ljust(width))
         if separator:
             return separator.join(parts)[: self.room]
         return ("  " + "  ".join(parts))[: self.room]
@@ -136,6 +144,7 @@ class Table:
                 yield self.row(entry) + "\n"
             if self.view.callchains:
                 yield callchain(entry, self.hists)
+                entry.chain = None
 
 
 # --- callchains
@@ -166,6 +175,8 @@ def callchain(entry: Entry, hists: Hists) -> str:
     """The callchains of an entry, below its row."""
     view = hists.view
     nodes = hists.chains(entry)
+    if not nodes and view.chain_mode != "fractal":
+        return ""
     out: list[str] = []
     if view.chain_mode == "flat":
         flat(out, nodes, hists.period, view)

@@ -93,13 +93,21 @@ class Script:
 
     def __iter__(self) -> Iterator[str]:
         if not self.style.show:
-            yield from map(self.sample, self.chosen.tolist())
+            return map(self.sample, self.chosen.tolist())
+        return (text for _, text in self.by_event())
+
+    def by_event(self) -> Iterator[tuple[int, str]]:
+        """Each text and the index of the event that it is a sample of; -1 for other records."""
+        if not self.style.show:
+            for index in self.chosen.tolist():
+                yield int(self._owners[index]), self.sample(index)
             return
         for index, number in self._with_records():
             if index is None:
-                yield from self._record(number)
+                for text in self._record(number):
+                    yield -1, text
             else:
-                yield self.sample(index)
+                yield int(self._owners[index]), self.sample(index)
 
     def sample(self, index: int) -> str:
         """The text of one sample; empty if nothing of it is shown."""
@@ -428,7 +436,7 @@ class Script:
         code = self._instructions.get(key)
         if code is None:
             symbols = found.dso.symbols if found else None
-            code = symbols.code(offset, 4) if symbols else b""
+            code = symbols.code(offset, 4) if symbols and not symbols.foreign else b""
             size = 4 if code[:1] and code[0] & 3 == 3 else 2
             code = self._instructions[key] = code[:size] if len(code) >= size else b""
         return code

@@ -4,11 +4,14 @@ Every different address is named once, every different stack is put together onc
 are only numpy columns. So a million samples cost about what their different stacks cost.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from isa.record import Record
 from rvperf.perfdata import records
 from rvperf.perfdata.attr import SAMPLE
+from rvperf.perfdata.distinct import distinct
 from rvperf.perfdata.reader import Event
 from rvperf.profile.machine import Map
 from rvperf.profile.samples import Profile
@@ -90,7 +93,7 @@ def choose(profile: Profile, wanted: str | int | None = None) -> Event:
     """
     events = profile.events
     if wanted is None:
-        sampled = set(np.unique(profile.event).tolist())
+        sampled = set(profile.event[distinct([profile.event])[0]].tolist())
         return next((event for event in events if event.index in sampled), events[0])
     for event in events:
         if wanted in (event.name, event.index, str(event.index)):
@@ -122,20 +125,41 @@ class Stacks:
         self.sample = np.flatnonzero(mine if chosen is None else mine & chosen)
         # What a damaged file says may be anything, but sums have to fit.
         most = np.uint64(LARGEST // max(1, len(self.sample)))
-        self.period = np.minimum(profile.period[self.sample], most).astype(np.int64)
-        self.time = np.minimum(profile.time[self.sample], np.uint64(LARGEST)).astype(np.int64)
-        self.cpu = profile.cpu[self.sample].astype(np.int64)
-        self.thread = profile.thread[self.sample]
-        self.comm = profile.comm[self.sample]
-        self.stack = np.zeros(len(self.sample), np.int64)
-        chains = np.full(len(self.sample), -1, np.int64)
+        self.period = np.minimum(self._of(profile.period), most).view(np.int64)
+        self.stack = np.zeros(len(self.sample), np.int32)
         self.chained = bool(event.attr.sample_type & SAMPLE.CALLCHAIN)
         if self.chained and len(self.sample):
-            chains = profile.chain[self.sample].astype(np.int64)
+            chains = profile.chain[self.sample]
             starts = profile.chain_start
-            empty = starts[chains + 1] == starts[chains]
-            chains = np.where(empty, -1, chains)
+            empty = np.append(starts[1:] == starts[:-1], True)  # -1 is the last one
+            chains[empty[chains]] = -1
+        else:
+            chains = np.full(len(self.sample), -1, np.int32)
         self._resolve(chains)
+        # That was most of the file. Pictures have big tables of their own.
+        profile.reader.release()
+
+    def _of(self, column: np.ndarray) -> np.ndarray:
+        whole = len(self.sample) == len(self.profile)
+        return column if whole else column[self.sample]
+
+    @cached_property
+    def time(self) -> np.ndarray:
+        times = np.minimum(self._of(self.profile.time), np.uint64(LARGEST)).view(np.int64)
+        self.profile.reader.release()
+        return times
+
+    @cached_property
+    def cpu(self) -> np.ndarray:
+        return self._of(self.profile.cpu)
+
+    @cached_property
+    def thread(self) -> np.ndarray:
+        return self._of(self.profile.thread)
+
+    @cached_property
+    def comm(self) -> np.ndarray:
+        return self._of(self.profile.comm)
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -146,7 +170,9 @@ class Stacks:
         """Number the different places, name each, and put the stacks together from them."""
         profile = self.profile
         alone = np.flatnonzero(chains < 0)
-        used, which = np.unique(chains[chains >= 0], return_inverse=True)
+        has = slice(None) if not len(alone) else np.flatnonzero(chains >= 0)
+        first, which = distinct([chains[has]])
+        used = chains[has][first]
         if len(used):
             first, last = profile.chain_start[used], profile.chain_start[used + 1]
             counts = last - first
@@ -169,14 +195,7 @@ class Stacks:
         )
         leaf = np.concatenate((leaf, np.ones(len(mine), bool)))
 
-        tags = (maps + 1) << 4 | modes << 1 | leaf
-        place = number_pairs(tags, addresses)
-        _, first, place = np.unique(place, return_index=True, return_inverse=True)
-        # In the order in which they come up, for who reads the outcome.
-        order = np.argsort(first, kind="stable")
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-        place, first = rank[place], first[order]
+        first, place = distinct([maps, modes, leaf, addresses])
         self._name(maps[first], modes[first], ips[first], addresses[first], leaf[first])
 
         numbers = place.tolist()
@@ -185,9 +204,10 @@ class Stacks:
         for n, (end, count) in enumerate(zip(ends.tolist(), counts.tolist(), strict=True)):
             stack = tuple(numbers[end - count : end][::-1])
             of_chain[n] = known.setdefault(stack, len(known))
-        self.stack[chains >= 0] = of_chain[which]
-        single, which = np.unique(place[len(place) - len(alone) :], return_inverse=True)
-        of_place = [known.setdefault((one,), len(known)) for one in single.tolist()]
+        self.stack[has] = of_chain[which]
+        single = place[len(place) - len(alone) :]
+        first, which = distinct([single])
+        of_place = [known.setdefault((one,), len(known)) for one in single[first].tolist()]
         self.stack[alone] = np.array(of_place, np.int64)[which]
         self.stacks = list(known)
 
@@ -260,35 +280,17 @@ class Stacks:
     def totals(self, *columns: np.ndarray):
         """Samples that agree in these columns together: (values, samples, period) of each group,
         in the order of their first samples."""
-        code = np.zeros(len(self), np.int64)
-        for column in columns:
-            code = number_pairs(code, column)
-        _, first, group, counts = np.unique(
-            code, return_index=True, return_inverse=True, return_counts=True
-        )
+        first, group = distinct(list(columns))
+        counts = np.bincount(group, minlength=len(first))
         periods = np.zeros(len(first), np.int64)
         np.add.at(periods, group, self.period)
-        order = np.argsort(first, kind="stable")
-        values = zip(*(column[first[order]].tolist() for column in columns), strict=True)
-        return zip(values, counts[order].tolist(), periods[order].tolist(), strict=True)
+        values = zip(*(column[first].tolist() for column in columns), strict=True)
+        return zip(values, counts.tolist(), periods.tolist(), strict=True)
 
     @property
     def total(self) -> int:
         """The sum of all periods."""
         return int(self.period.sum())
-
-
-def number_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """A number for each pair of values, the same for equal ones."""
-    if not len(first):
-        return np.zeros(0, np.int64)
-    if min(first.min(), second.min()) >= 0:
-        high, wide = int(first.max()), int(second.max()) + 1
-        if (high + 1) * wide < 1 << 62:
-            return first.astype(np.int64) * wide + second.astype(np.int64)
-    a, one = np.unique(first, return_inverse=True)
-    b, other = np.unique(second, return_inverse=True)
-    return one.astype(np.int64) * len(b) + other
 
 
 class Tree:

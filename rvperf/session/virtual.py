@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 
+from isa.causes import name_of_cause
 from isa.record import Record, replace
 from rvperf.events import Event
 from rvperf.machine.hart import VS, VU, S
@@ -23,7 +24,7 @@ from rvperf.session import (
 from rvperf.session.board import Board
 from rvperf.session.record import RecordRequest, RecordResult, Session, kind_of, samplings
 from rvperf.stack.hypervisor import Vcpu
-from rvperf.stack.hypervisor.exits import is_of_pmu, name_of_cause
+from rvperf.stack.hypervisor.exits import is_of_pmu
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
 from rvperf.stack.kernel import Kernel, LoadError, resolve_program
 from rvperf.stack.kernel.driven_perf import SELECTORS, DrivenPerf

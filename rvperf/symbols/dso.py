@@ -13,6 +13,7 @@ from rvperf.symbols import search
 from rvperf.symbols.demangle import demangle, demangle_in_full, undemangled
 from rvperf.symbols.elf import (
     BUILD_ID_SIZE,
+    EM_RISCV,
     PT_LOAD,
     SHF_ALLOC,
     SHN_ABS,
@@ -235,6 +236,13 @@ class Dso:
             return f"{elf.name}: it is stripped of its symbols"
         return f"{search.under(self.symfs, self.path)}: No such file or directory"
 
+    @property
+    def foreign(self) -> str | None:
+        """In one sentence that its code is another machine's; None if it isn't, or not known."""
+        if self.elf is None or self.elf.e_machine == EM_RISCV:
+            return None
+        return f"{self.elf.name}: its code is not riscv64's"
+
     # Addresses and bytes.
 
     @functools.cached_property
@@ -278,20 +286,21 @@ class Dso:
         """How to unwind the stack from this file's code, by `virtual_address`."""
         from rvperf.symbols.unwind import Cfi
 
-        if self.identity:
+        if self.identity or self.foreign:
             return Cfi()
         debug = self._files[0]
         return Cfi(self.elf, debug if debug is not self.elf else None)
 
     def disassemble(self, start: int, end: int, demangled: bool = False) -> list[Instruction]:
         """The code from `start` to `end`, as objdump prints it; the lines have its addresses.
+        Nothing if it is `foreign`.
 
         `demangled` is objdump's -C.
         """
         from rvperf.symbols.disassembly import disassemble
 
         code = self.code(start, min(end - start, LARGEST_CODE))
-        if not code:
+        if not code or self.foreign:
             return []
         name = self.name_at if demangled else self.names.at
         name = name if self.names else None

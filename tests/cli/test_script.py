@@ -116,7 +116,7 @@ def with_older_attributes(source, target) -> None:
     for event in events:
         event.attr.size = 128
     with Writer(target, events, features) as file:
-        for at, size in zip(reader.offsets.tolist(), reader.sizes.tolist(), strict=True):
+        for at, size in zip((8 * reader.starts).tolist(), reader.sizes.tolist(), strict=True):
             file.write(bytes(reader.data[at : at + size]))
 
 
@@ -139,6 +139,24 @@ def test_a_pipe_is_read_as_perf_reads_it(tmp_path, kind, words):
         out.append((done.returncode, done.stdout))
     assert out[0] == out[1]
     assert out[1][1]
+
+
+@pytest.mark.parametrize("words", ["", "-F comm,ip", "--show-mmap-events", "-C 0"])
+@pytest.mark.parametrize("kind", ["several-events", "tracepoints"])
+def test_each_event_has_a_file_of_its_own(tmp_path, kind, words, made):
+    file = tmp_path / "perf.data"
+    file.write_bytes((made / kind).read_bytes())
+    found = []
+    for program in (["perf"], [sys.executable, "-m", "rvperf.cli"]):
+        if program == ["perf"]:
+            perf("--version")  # or there is nothing to compare with
+        words_of = [*program, "script", "-i", "perf.data", "--per-event-dump", *words.split()]
+        done = subprocess.run(words_of, cwd=tmp_path, capture_output=True)
+        dumps = sorted(tmp_path.glob("*.dump"))
+        found.append((done.returncode, done.stdout, [(p.name, p.read_bytes()) for p in dumps]))
+        for dump in dumps:
+            dump.unlink()
+    assert found[0] == found[1]
 
 
 def test_callers_come_out_of_registers_and_stack(rvperf, tmp_path):

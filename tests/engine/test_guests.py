@@ -407,3 +407,18 @@ def test_guest_physical_addresses_have_41_bits(engine, gpa, result):
         assert (trap.cause, trap.gpa - (DATA & (1 << 30) - 1)) == result
     else:
         assert hart.x[10] == result
+
+
+# 8.6.1: a virtual instruction is what HS-mode could execute, and nobody can write hgeip.
+@pytest.mark.parametrize(
+    "text, of_a_guest",
+    [
+        ("csrr a0, hgeip", VIRTUAL),
+        ("csrrs a0, hgeip, a1", ILLEGAL),
+        ("csrrci a0, hgeip, 1", ILLEGAL),
+        ("csrrw a0, hgeip, x0", ILLEGAL),
+        ("csrrs a0, hstatus, a1", VIRTUAL),
+    ],
+)
+def test_the_whole_access_decides_what_it_raises(engine, text, of_a_guest):
+    assert causes(engine, text)[3:] == [of_a_guest, of_a_guest]

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rvperf.cli.syntax import syntax_error
@@ -196,6 +196,13 @@ SYMBOLS = sorted(
 LETTERS = st.lists(st.sampled_from("ukhGHpPSDIWeb"), unique=True).map("".join)
 
 
+# A machine with other work to do takes longer than hypothesis has patience.
+STEADY = settings(
+    derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # fmt: skip
+
+
+@STEADY
 @given(st.sampled_from(SYMBOLS), LETTERS)
 def test_format_of_a_parsed_event_parses_to_the_same(symbol, letters):
     (event,) = parse_events(f"{symbol}:{letters}")
@@ -214,6 +221,7 @@ PIECES = [*SYMBOLS, *table.CACHE_EVENTS[0, 0, 0].names, "l1d", "-", "loads", "r1
 PIECES += [*"{},:/=-*? ukpGH019\"'\\\n\0é", "name", "period", "cpu", "0x10", "sched", "nosuch"]
 
 
+@STEADY
 @given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=12).map("".join)))
 def test_any_text_is_events_or_one_mistake_with_a_place(text):
     try:

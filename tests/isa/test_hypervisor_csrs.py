@@ -152,6 +152,14 @@ def test_vti_takes_the_interrupts_from_vs_mode(name, vti):
     assert found == [ILLEGAL, OK, OK, VIRTUAL, VIRTUAL if vti else OK]
 
 
+# AIA 6.3.2: nor may it write what could make an interrupt of vsip go away, which is its timer.
+@pytest.mark.parametrize("write, vti", [*product((False, True), (0, 1))])
+def test_vti_takes_the_timer_from_vs_mode(write, vti):
+    timer = {"menvcfg": STCE, "henvcfg": STCE, "mcounteren": TM, "hcounteren": TM}
+    found = in_modes("stimecmp", write, rows=ROWS, hvictl=vti << 30, **timer)
+    assert found == [ILLEGAL, OK, OK, VIRTUAL, VIRTUAL if write and vti else OK]
+
+
 @pytest.mark.parametrize(
     "name, old, new, result",
     [

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from isa import routing
 from isa.causes import PRIORITY, Cause, Interrupt
 from isa.modes import VS, VU, M, S, U
 from isa.routing import (
@@ -228,3 +229,42 @@ def test_mret_returns_to_v_unless_to_machine_mode(mpp, mpv):
 @pytest.mark.parametrize("spp, spv", [*product((U, S), (False, True))])
 def test_sret_in_hs_mode_returns_to_v(spp, spv):
     assert leave(S, spp << 8 | MPRV, spv) == (spp | (4 if spv else 0), SPIE)
+
+
+# AIA 6.3.3 (vstopi): candidates are the external interrupt of vsip and vsie, and either the others
+# of those or, with VTI, the one that hvictl names; IPRIO and DPR say which of two goes first.
+VTI, DPR, EXTERNAL = 1 << 30, 1 << 9, 1 << 9
+NOTHING = 9 << 16  # in IID
+
+
+@pytest.mark.parametrize(
+    "ready, hvictl, taken",
+    [
+        (0, 0, None),
+        (0, 5 << 16, None),  # IID counts with VTI only
+        (1 << 1 | 1 << 5, 0, 1),
+        (1 << 1 | EXTERNAL, 0, 9),
+        (0, VTI | 5 << 16, 5),
+        (0, VTI | 35 << 16, 35),  # a number that the hart has no interrupt for
+        (0, VTI, 0),
+        (0, VTI | NOTHING, None),
+        (1 << 1 | 1 << 5 | 1 << 13, VTI | NOTHING, None),
+        (1 << 1 | EXTERNAL, VTI | NOTHING, 9),
+        (1 << 1, VTI | 13 << 16, 13),
+        (EXTERNAL, VTI | 13 << 16, 13),
+        (EXTERNAL, VTI | 1 << 16 | DPR, 9),
+        (0, VTI | 1 << 16 | DPR, 1),
+        (EXTERNAL, VTI | 1 << 16 | DPR | 255, 1),  # before the external interrupt's 256
+    ],
+)
+def test_which_interrupt_is_first_for_vs_mode(ready, hvictl, taken):
+    assert routing.guest_interrupt(ready, hvictl) == taken
+
+
+@pytest.mark.parametrize(
+    "mode, enabled, taken",
+    [(VU, 0, True), (VS, 0, False), (VS, 2, True), (U, 2, False), (S, 2, False), (M, 2, False)],
+)
+def test_an_interrupt_of_hvictl_waits_for_vs_modes_enable_and_for_v(mode, enabled, taken):
+    found = claim(mode, 0, 0, 0, 0, vsstatus=enabled, hvictl=VTI | 13 << 16)
+    assert found == ((VS, 13) if taken else None)

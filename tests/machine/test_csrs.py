@@ -234,3 +234,17 @@ def test_the_timer_decides_stip_once_sstc_is_on():
     assert read(hart, "mip") == 1 << 5
     write(hart, "stimecmp", 4)
     assert read(hart, "mip") == 0
+
+
+# Debug specification, 5.7: a hart without triggers has a tselect that can't be written, and tinfo
+# has bit 0 alone, "there is no trigger at this tselect".
+@pytest.mark.parametrize(
+    "name, reads",
+    [("tselect", 0), ("tdata1", 0), ("tdata2", 0), ("tdata3", 0), ("tinfo", 1)],
+)
+def test_there_are_no_triggers(name, reads):
+    hart = hart_in(M)
+    hart.write_csr(CSR_NUMBERS[name], (1 << 64) - 1)
+    assert read(hart, name) == reads
+    hart.mode = S
+    assert read(hart, name) == ILLEGAL

@@ -353,3 +353,19 @@ def test_a_context_tells_a_guests_spaces_apart():
 def test_ram_is_a_guests_without_any_tables():
     hart = guest(VU)
     assert hart.translate(RAM_AT + 5, "r") == RAM_AT + 5
+
+
+# AIA 6.3.2, 6.3.4: hvictl says which interrupt VS-mode takes, and vscause has its number.
+def test_hvictl_interrupts_vs_mode():
+    hart = guest(VU, vstvec=VSTVEC, hvictl=1 << 30 | 35 << 16)
+    hart.pc = PC
+    assert hart.interrupt()
+    assert (hart.mode, hart.pc) == (VS, VSTVEC)
+    assert (value(hart, "vscause"), value(hart, "vsepc")) == (1 << 63 | 35, PC)
+    assert not hart.interrupt()  # vsstatus.SIE is 0 now
+
+
+def test_hvictl_is_in_none_of_the_pending_bits():
+    hart = guest(S, hvictl=1 << 30 | 5 << 16)
+    assert [value(hart, name) for name in ("mip", "hip", "vsip", "hvip")] == [0, 0, 0, 0]
+    assert not hart.interrupt()

@@ -72,20 +72,27 @@ def test_records_in_rounds_come_in_order_of_time(tmp_path):
     assert ours == [int(line.split(".")[0]) for line in theirs.stdout.split()]
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_records_are_found_whatever_they_hold(tmp_path, monkeypatch, seed):
-    """Samples of any length, with words in them that look like a sample's header."""
-    for name, value in {"LANES": 7, "LANE": 64, "SYNCHRONISE": 32}.items():
+@pytest.mark.parametrize("alike", [1, 60])
+@pytest.mark.parametrize("seed", range(12))
+def test_records_are_found_whatever_they_hold(tmp_path, monkeypatch, seed, alike):
+    """Samples of any length, up to so many of one, with words in them that look like a sample's
+    header."""
+    sizes = {"LANES": 7, "LANE": 64, "SYNCHRONISE": 32, "RUN": 4, "LONGEST_RUN": 16}
+    for name, value in sizes.items():
         monkeypatch.setattr(reader_module, name, value)
     random = Random(seed)
     attr = files.cycles("CALLCHAIN")
     encode = sample_encoder(attr)
     header = 9 | 2 << 32 | 48 << 48
     with Writer(tmp_path / "a", [EventSpec(attr, "cycles:u", (1,))]) as file:
+        left = 0
         for time in range(1, 3000):
-            chain = random.choices((header, 5, 2**64 - 512), (seed, 40, 40), k=random.randrange(9))
+            if not left:
+                depth, left = random.randrange(9), random.randint(1, alike)
+            left -= 1
+            chain = random.choices((header, 5, 2**64 - 512), (seed, 40, 40), k=depth)
             file.write(encode(id=1, tid=1, pid=1, time=time, callchain=chain))
-            if not random.randrange(30):
+            if not left and not random.randrange(30 // alike + 1):
                 data = records.TracingData(16).encode() + header.to_bytes(8, "little") * 2
                 file.write(random.choice((records.FinishedRound().encode(), data)))
     reader = Reader(tmp_path / "a")

@@ -1,7 +1,7 @@
 """Every record and sample is decoded to what was encoded."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rvperf.perfdata import records
@@ -17,6 +17,11 @@ from rvperf.perfdata.records import (
     sample_encoder,
 )
 
+# A machine with other work to do takes longer than hypothesis has patience.
+STEADY = settings(
+    derandomize=True, deadline=None, max_examples=300,
+    suppress_health_check=[HealthCheck.too_slow],
+)  # fmt: skip
 U64 = st.integers(0, 2**64 - 1)
 U32 = st.integers(0, 2**32 - 1)
 I32 = st.integers(-(2**31), 2**31 - 1)
@@ -39,6 +44,7 @@ PARTS = {
 }  # fmt: skip
 
 
+@STEADY
 @given(st.data(), st.sets(st.sampled_from(sorted(PARTS))), st.sampled_from([0, 1 << 17]))
 def test_samples(data, names, hw_index):
     attr = Attr(
@@ -53,6 +59,7 @@ def test_samples(data, names, hw_index):
     assert {name: getattr(sample, name) for name in fields} == fields
 
 
+@STEADY
 @given(st.data(), st.sampled_from(sorted(records.RECORDS)), st.booleans())
 def test_records(data, number, trailing):
     kind = records.RECORDS[number]

@@ -6,6 +6,7 @@ import pytest
 from rvperf.stack.events_core import scaled
 from rvperf.stack.kernel import kallsyms
 from rvperf.stack.kernel.perf_tool import POLLED, START_UP
+from rvperf.stack.sbi import Pmu
 
 from . import elves
 from .driven import EXTENSIONS, Machine
@@ -118,9 +119,9 @@ def test_sbi_calls(program, driver, command, calls, period):
     assert machine.calls == calls(len(machine.samples))
 
 
-@pytest.mark.parametrize("n", [0, 1, 3])
+@pytest.mark.parametrize("n", [0, 1, 3, 9])
 def test_each_wakeup_of_another_task_is_a_pair_more(program, n):
-    wakeups = tuple(600_000 + 100_000 * i for i in range(n))
+    wakeups = tuple(100_000 * (i + 1) for i in range(n))
     machine = Machine(program, "instructions:u", tool="stat", wakeups=wakeups).run()
     assert machine.calls == 4 * (2 + n)
     assert machine.kernel.counts["context-switches"] == 2 * (1 + n)
@@ -203,3 +204,56 @@ def test_without_overflow_interrupts_sampling_is_refused(program):
     machine = Machine(program, "instructions", PERIOD, extensions=()).run()
     assert not machine.samples
     assert not machine.perf.counts()[0].supported
+
+
+ENABLED = {
+    "sbi": ["COUNTER_CFG_MATCH", "COUNTER_START"],
+    "snapshot": ["COUNTER_CFG_MATCH", "COUNTER_START"],
+    "delegation": [
+        *("write siselect", "write sireg2"),  # the event and its filter
+        *("write siselect", "write sireg", "read sip"),
+        *("write siselect", "read sireg2", "write siselect", "write sireg2"),  # OF
+        *("read scountinhibit", "write scountinhibit"),
+    ],
+}
+OVERFLOWN = {
+    "sbi": [
+        *("COUNTER_STOP", "read scountovf", "clear sip", "read hpmcounter31"),
+        *("COUNTER_START", "COUNTER_START"),  # of none, and of the one
+    ],
+    "snapshot": ["COUNTER_STOP", "clear sip", "COUNTER_START"],
+    "delegation": [
+        *("read scountinhibit", "write scountinhibit"),
+        *("read scountovf", "clear sip", "read hpmcounter3"),
+        *("read scountinhibit", "write scountinhibit"),
+        *ENABLED["delegation"][2:],
+    ],
+}
+ENDED = {
+    "sbi": ["COUNTER_STOP", "read hpmcounter31", "COUNTER_STOP"],
+    "snapshot": ["COUNTER_STOP", "COUNTER_STOP"],
+    "delegation": [
+        *("read scountinhibit", "write scountinhibit", "read hpmcounter3"),
+        *("write siselect", "write sireg2"),
+    ],
+}
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_operations_of_a_whole_recording(program, driver):
+    """Without perf's process: opening takes none, then exec, one overflow, and the end."""
+    machine = Machine(program, "instructions:u", 1_000_000, driver=driver)
+    done = []
+
+    def note(operation):
+        if operation[0] == "call":
+            done.append(Pmu(operation[3]).name)
+        else:
+            done.append(f"{operation[0]} {operation[-1]}")
+
+    def begin():
+        machine.kernel.on_operation = note
+
+    machine.perf.on_booted = begin
+    machine.run()
+    assert done == ENABLED[driver] + OVERFLOWN[driver] + ENDED[driver]

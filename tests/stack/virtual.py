@@ -37,7 +37,7 @@ class Guest(Level):
 
     def __init__(self, stack, vcpu):
         super().__init__(stack.hart, VS, vcpu.leave)
-        self.vcpu = vcpu
+        self.stack, self.vcpu = stack, vcpu
         self.core = None
         self.overflows = 0
         self.samples = 0
@@ -104,6 +104,11 @@ class Guest(Level):
                 self.hart.take(trap)
                 self._serve()
 
+    def let_host(self, do) -> None:
+        """Make an SBI call behind which the host does something."""
+        self.stack.wanted.append(do)
+        self.ask()
+
     def switched_out(self) -> None:
         """Make an SBI call behind which another task of the host runs for a moment."""
         self.vcpu.hypervisor.scheduler.interludes.append(0)
@@ -131,6 +136,10 @@ class Stack:
             self.vms.append(Vm(self.host, number, at, MEMORY, (tables, tables + TABLES), vpmu))
         self.vm, self.vpmu = self.vms[0], self.vms[0].vpmu
         self.guests: list[Guest] = []
+        self.wanted: list = []
+        """What the host is to do behind the next exit."""
+        self._decide = self.host.scheduler.decide
+        self.host.scheduler.decide = self._do_wanted
 
     def run(self, *runs) -> Guest:
         """Boot, and have `run(guest)` executed by a vCPU of each VM. The first one's guest."""
@@ -161,6 +170,11 @@ class Stack:
                 guest.ask()  # from which it doesn't come back
 
         return software
+
+    def _do_wanted(self) -> None:
+        while self.wanted:
+            self.wanted.pop(0)()
+        self._decide()
 
     def _guest(self) -> None:
         self.host.vcpu.resume()
@@ -234,8 +248,8 @@ class Trace:
             self.words.append(f"{access} {what} {name}")
 
 
-def sampling(guest, period: int, **more):
-    """An open event of instructions that is sampled, not enabled yet."""
-    attr = EventAttr(INSTRUCTIONS, sample_period=period, disabled=True, **more)
+def sampling(guest, period: int, selector: int = INSTRUCTIONS, **more):
+    """An open event that is sampled, of instructions if not said otherwise, not enabled yet."""
+    attr = EventAttr(selector, sample_period=period, disabled=True, **more)
     guest.core.switch_in("task")
     return guest.core.open(attr, "task", on_overflow=guest.sampled)

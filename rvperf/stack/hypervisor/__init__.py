@@ -128,6 +128,8 @@ class Hypervisor(Level):
         self.overflow_interrupts = 0
         self.vcpu: Vcpu | None = None
         """Whose state the hart has, whether the guest runs or the host does."""
+        self.armed = False
+        """Whether the timer is set for what is next."""
         self.vms: list[Vm] = []
         self.scheduler = Scheduler(self)
         self.smstateen = "Smstateen" in hart.extensions
@@ -250,6 +252,8 @@ class Hypervisor(Level):
         self.origin = VCPU_SWITCH
         self.scheduler.decide()
         if self.vcpu:
+            if not self.armed:
+                self.arm()
             self.enter(self.vcpu)
 
     # What guests trap for (kvm_riscv_vcpu_exit).
@@ -351,7 +355,8 @@ class Hypervisor(Level):
         self.charge_closed(costs.TICK)
         if self.core:
             self.core.timer()
-        self.arm()
+        self.write(STIMECMP, NEVER)
+        self.armed = False
 
     def arm(self) -> None:
         """Set the timer for what is next: the tick, or the scheduler's."""
@@ -363,7 +368,9 @@ class Hypervisor(Level):
             times.append(due)
         if self.core and (due := self.core.due()) is not None:
             times.append(due)
-        self.write(STIMECMP, -(-min(times) // NS_PER_TIME) if times else NEVER)
+        soon = self.hart.cycles + NS_PER_TIME  # what is late is due as soon as the guest runs
+        self.write(STIMECMP, -(-max(min(times), soon) // NS_PER_TIME) if times else NEVER)
+        self.armed = True
 
     def _did(self, *operation) -> None:
         super()._did(*operation)

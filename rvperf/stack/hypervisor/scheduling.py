@@ -45,8 +45,7 @@ class Scheduler:
             self._leave()
             self.sleeping.append(vcpu)
         elif self.interludes and now >= self.interludes[0]:
-            while self.interludes and now >= self.interludes[0]:
-                self.interludes.popleft()
+            self.interludes.popleft()
             self._leave()
             host.charge(costs.INTERLUDE)
             self.ready.appendleft(vcpu)

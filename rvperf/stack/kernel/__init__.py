@@ -233,6 +233,7 @@ class Kernel(Level):
         self.current = None
         self.running_memory = None
         self.slice_end = 0
+        self.preempted = None, 0  # who gave way to something urgent, and when its slice ends
 
         cwd = os.path.realpath(cwd or os.getcwd())
         self.paths = Paths(sysroot, (cwd, "/tmp", *allow_write))
@@ -594,7 +595,6 @@ class Kernel(Level):
                 task.state = RUNNABLE
                 if task.urgent:
                     self.ready.appendleft(task)
-                    self.slice_end = self.hart.cycles
                 elif task is not self.current:
                     self.ready.append(task)
             else:
@@ -644,6 +644,11 @@ class Kernel(Level):
                 self.wake_sleepers()
             current = self.current
             if current.state == RUNNABLE:
+                if self.ready and self.ready[0].urgent:
+                    self.preempted = current, self.slice_end
+                    task = self.ready.popleft()
+                    self.ready.appendleft(current)
+                    return task
                 if self.ready and self.hart.cycles >= self.slice_end:
                     self.ready.append(current)
                 else:
@@ -651,7 +656,10 @@ class Kernel(Level):
             while self.ready:
                 task = self.ready.popleft()
                 if task.state == RUNNABLE:
-                    self.slice_end = self.hart.cycles + SLICE_NS
+                    preempted, slice_end = self.preempted
+                    if task is not preempted:
+                        slice_end = self.hart.cycles + SLICE_NS
+                    self.slice_end, self.preempted = slice_end, (None, 0)
                     return task
             self.idle()
         return None

@@ -66,14 +66,14 @@ class Elf(Record):
         return last.address + last.size
 
 
-def parse(name, read, size):
-    """The Elf in a file of `size` bytes; `read(offset, count)` gives its bytes.
+def headers(name, read, size):
+    """(the ELF header's fields, the bytes of the program headers), for a riscv64 ELF file.
 
-    Raises LoadError, ENOEXEC for whatever isn't a riscv64 Linux program.
+    Raises LoadError, ENOEXEC.
     """
 
-    def refuse(why, errno=ENOEXEC):
-        raise LoadError(f"{name}: {why}", errno)
+    def refuse(why):
+        raise LoadError(f"{name}: {why}", ENOEXEC)
 
     ident = read(0, HEADER.size)
     if ident[:4] != b"\x7fELF":
@@ -87,7 +87,7 @@ def parse(name, read, size):
     if ident[4] != 2 or ident[5] != 1:
         refuse("an ELF file of unknown class or byte order")
     header = HEADER.unpack(ident)
-    _, kind, machine, _, entry, offset, _, _, _, entry_size, count, _, _, _ = header
+    _, kind, machine, _, _, offset, _, _, _, entry_size, count, _, _, _ = header
     if machine != EM_RISCV:
         refuse(f"built for {MACHINES.get(machine, f'machine {machine}')}, not for riscv64")
     if kind not in (ET_EXEC, ET_DYN):
@@ -99,7 +99,20 @@ def parse(name, read, size):
     table = read(offset, count * entry_size) if offset < size else b""
     if len(table) != count * entry_size:
         refuse("truncated within the program headers")
+    return header, table
 
+
+def parse(name, read, size):
+    """The Elf in a file of `size` bytes; `read(offset, count)` gives its bytes.
+
+    Raises LoadError, ENOEXEC for whatever isn't a riscv64 Linux program.
+    """
+
+    def refuse(why, errno=ENOEXEC):
+        raise LoadError(f"{name}: {why}", errno)
+
+    header, table = headers(name, read, size)
+    _, kind, _, _, entry, offset, _, _, _, _, count, _, _, _ = header
     segments, interpreter, executable_stack, headers_address = [], None, True, 0
     for kind_of, flags, at, address, _, file_size, memory_size, _ in PROGRAM_HEADER.iter_unpack(
         table

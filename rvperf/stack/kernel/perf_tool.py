@@ -34,7 +34,7 @@ class Program(Record):
 
 START_UP = Program(400_000, 700_000)  # options, events' names, maps of the system
 POLLED = Program(20_000, 35_000)  # from the write to the pipe to waiting for the program
-TURN_NS = 500_000
+TURN_NS = 450_000
 """How long the program that was let go runs before it is perf's turn again: perf has been taken off
 the CPU in the middle of its slice. Modelled, of the order that real stacks show."""
 COMMANDS = {

@@ -1,0 +1,140 @@
+"""What happens, step by step, in lanes for the modes: as text, and as an SVG that needs nothing
+else. Steps are as far apart as each other, whatever time they take; the time stands beside them.
+"""
+
+from xml.sax.saxutils import escape
+
+from rvperf.render.palette import STYLE
+from rvperf.results import DesignResult, Operation
+
+LANES = ("VU", "VS", "HS", "M")
+APART = 5
+CROSSINGS = ("trap", "interrupt", "exit")
+LOOKS = {
+    "csr": "user-3",
+    "sbi": "kernel-3",
+    "trap": "unknown-3",
+    "interrupt": "guest-user-3",
+    "exit": "unknown-3",
+    "return": "inlined-3",
+    "work": "dso-3",
+}
+
+
+def text(results: tuple[DesignResult, ...]) -> str:
+    """A diagram for each design."""
+    return "".join(map(diagram, results))
+
+
+def diagram(result: DesignResult) -> str:
+    """One overflow under one design: time, lanes, and what was done in the lane with a mark."""
+    page = f" {result.vpmu}: one overflow\n\n"
+    if not result.operations:
+        return page + " there was none\n\n"
+    header = "".join(f"{lane:<{APART}}" for lane in LANES)
+    page += f" {'us':>10}   {header}\n"
+    before = result.operations[0].lane
+    start = result.operations[0].time_ns
+    for step in result.operations:
+        time = (step.time_ns - start) / 1000
+        page += f" {time:>10.3f}   {track(before, step)} {step.text}\n"
+        before = step.lane
+    return page + "\n"
+
+
+def track(before: str, step: Operation) -> str:
+    """The lanes at one step: an arrow from the lane of the step before, and a mark."""
+    cells = list("".join(f"{'|':<{APART}}" for _ in LANES))
+    here, there = LANES.index(step.lane) * APART, LANES.index(before) * APART
+    for place in range(min(here, there), max(here, there)):
+        cells[place] = "-"
+    if here != there:
+        cells[there] = "+"
+        cells[here - 1 if here > there else here + 1] = ">" if here > there else "<"
+    cells[here] = "!" if step.kind in CROSSINGS else "o"
+    return "".join(cells)
+
+
+# --- SVG
+
+PANEL, ROW, TOP, LEFT, LANE, ACROSS = 430, 18, 74, 64, 26, 3
+TEXT = LEFT + len(LANES) * LANE + 4
+
+
+def svg(results: tuple[DesignResult, ...]) -> str:
+    """All designs' diagrams on one page, three beside each other."""
+    heights = [
+        TOP + ROW * max(1, *(len(one.operations) for one in results[n : n + ACROSS]))
+        for n in range(0, len(results), ACROSS)
+    ]
+    width, height = PANEL * min(ACROSS, len(results)), sum(heights) + 40
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" role="img">\n'
+        "<title>One counter overflow under each design of PMU virtualisation</title>\n"
+        f"<style>{STYLE}{RULES}</style>\n"
+        f'<rect class="ground" width="{width}" height="{height}"/>\n'
+    ]
+    top = 0
+    for row, height in enumerate(heights):
+        for column, result in enumerate(results[row * ACROSS : (row + 1) * ACROSS]):
+            out.append(f'<g transform="translate({column * PANEL},{top})">\n{panel(result)}</g>\n')
+        top += height
+    return "".join(out) + legend(top + 20) + "</svg>\n"
+
+
+def panel(result: DesignResult) -> str:
+    steps = result.operations
+    out = [f'<text class="title" x="16" y="28">{escape(result.vpmu)}</text>\n']
+    if not steps:
+        return out[0] + '<text class="soft" x="16" y="56">no overflow</text>\n'
+    bottom = TOP + ROW * (len(steps) - 1) + 6
+    for number, lane in enumerate(LANES):
+        x = LEFT + number * LANE
+        out.append(f'<text class="lane" x="{x}" y="52">{lane}</text>\n')
+        out.append(f'<line class="life" x1="{x}" x2="{x}" y1="58" y2="{bottom}"/>\n')
+    points = " ".join(f"{x_of(step)},{TOP + ROW * number}" for number, step in enumerate(steps))
+    out.append(f'<polyline class="path" points="{points}"/>\n')
+    start = steps[0].time_ns
+    for number, step in enumerate(steps):
+        y = TOP + ROW * number
+        look = LOOKS.get(step.kind, LOOKS["work"])
+        time = f"{(step.time_ns - start) / 1000:.3f}"
+        out.append(
+            f'<circle class="{look} step" cx="{x_of(step)}" cy="{y}" r="5"/>'
+            f'<text class="time" x="{LEFT - 14}" y="{y + 4}">{time}</text>'
+            f'<text x="{TEXT}" y="{y + 4}">{escape(cut(step.text))}'
+            f"<title>{escape(f'{step.lane}: {step.text}')}</title></text>\n"
+        )
+    return "".join(out)
+
+
+def x_of(step: Operation) -> int:
+    return LEFT + LANES.index(step.lane) * LANE
+
+
+def cut(words: str, longest: int = 38) -> str:
+    return words if len(words) <= longest else words[: longest - 1] + "…"
+
+
+def legend(y: int) -> str:
+    out, x = [], 20
+    for kind, look in LOOKS.items():
+        out.append(f'<circle class="{look} step" cx="{x}" cy="{y - 4}" r="5"/>')
+        out.append(f'<text class="soft" x="{x + 10}" y="{y}">{kind}</text>\n')
+        x += 36 + 7 * len(kind)
+    return "".join(out) + f'<text class="soft" x="{x}" y="{y}">times in us</text>\n'
+
+
+RULES = """
+svg { background: var(--ground); font: 12px ui-monospace, Menlo, Consolas, monospace; }
+.ground { fill: var(--ground); }
+text { fill: var(--ink); }
+.title { font-size: 16px; font-weight: 600; }
+.lane { text-anchor: middle; font-weight: 600; }
+.time { text-anchor: end; fill: var(--soft); font-size: 10px; }
+.soft { fill: var(--soft); }
+.life { stroke: var(--line); }
+.path { fill: none; stroke: var(--soft); }
+.step { fill: var(--tone); stroke: var(--ink); stroke-width: .75; }
+"""
