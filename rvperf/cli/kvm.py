@@ -269,11 +269,11 @@ def request_of(its, words, descriptors):
 
 
 def compared(options, request):
-    from rvperf.session import virtual
+    from rvperf.session import designs
 
     machines = tuple(virtual_options.machine(options, design) for design in options["vpmu"])
     operations = bool(options["verbose"] or options["svg"])
-    return virtual.compare(request, machines, operations)
+    return designs.compare(request, machines, operations)
 
 
 def compare_page(options, results) -> str:

@@ -254,6 +254,8 @@ class Hart:
             self.stale = True
         if (before ^ mode) & VIRTUAL:
             self.guest_status_changed()
+        elif mode == M or before == M:
+            self._access_changed()
         self._translations = self._walked[mode, words[ACCESS]]
         if self.ctr:
             self.ctr.enter()
@@ -541,6 +543,8 @@ class Hart:
             access = self.csrs.words[VSSTATUS] & (SUM | MXR) | (status & MXR) << 1
         else:
             access = status & (SUM | MXR | MPRV)
+            if words[MODE] == M and not access & MPRV:
+                access = 0  # nothing is translated
             if access & MPRV:
                 access |= status & MPP
                 if status & MPV and status & MPP != MPP:

@@ -33,7 +33,10 @@ class Tally(Counter):
     """What models have done, by (what, mode, ...).
 
     (one of `ACCESSES`, mode, CSR's name) for a CSR instruction, ("trapped", mode, CSR's name) for
-    one that was refused, and ("call", mode, extension, function) for an SBI call.
+    one that was refused, ("call", mode, extension, function) for an SBI call, and what the levels
+    note besides: ("interrupt", mode, cause) for one that is served, ("exit", mode, scause) when a
+    guest has stopped in a mode, ("enter", mode) when it goes on, and ("return", mode) for a kernel
+    that goes back to a program.
     """
 
     def accesses(self, mode: Mode) -> int:
@@ -104,7 +107,7 @@ class Level:
         """An SBI call: (error, value), the error as a signed number (SBI 3)."""
         hart = self.hart
         x = hart.x
-        self._did("call", self.mode, extension, function)
+        self.note("call", self.mode, extension, function)
         kept = array("Q", x[A0 : A7 + 1].tobytes())
         given = [argument & MASK for argument in arguments]
         x[A0 : A7 + 1] = array("Q", given + [0] * (8 - len(given)))
@@ -129,9 +132,10 @@ class Level:
     # How that traps.
 
     def _does(self, what: str, csr: int) -> None:
-        self._did(what, self.mode, CSR_NAMES.get(csr, f"{csr:#x}"))
+        self.note(what, self.mode, CSR_NAMES.get(csr, f"{csr:#x}"))
 
-    def _did(self, *operation) -> None:
+    def note(self, *operation) -> None:
+        """Count and tell an operation."""
         self.tally[operation] += 1
         if self.on_operation:
             self.on_operation(operation)
@@ -148,7 +152,7 @@ class Level:
 
     def _refused(self, trap: Trap, csr: int, instruction: str, value: int) -> int:
         """Trap with a CSR instruction that has `value` in a0; gives a0 afterwards."""
-        self._did("trapped", self.mode, CSR_NAMES.get(csr, f"{csr:#x}"))
+        self.note("trapped", self.mode, CSR_NAMES.get(csr, f"{csr:#x}"))
         x = self.hart.x
         kept, x[A0] = x[A0], value & MASK
         trap.tval = assemble(instruction)

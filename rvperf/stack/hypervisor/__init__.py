@@ -224,6 +224,7 @@ class Hypervisor(Level):
         self.write(SEPC, vcpu.sepc)
         if vcpu.exits and vcpu.exits[-1].duration is None:
             vcpu.exits[-1].duration = self.hart.cycles - vcpu.exits[-1].time
+        self.note("enter", VS if vcpu.sstatus & SPP else VU)
         self.hart.sret()
 
     def trap(self) -> None:
@@ -242,6 +243,7 @@ class Hypervisor(Level):
         self.read(VSIE)  # kvm_riscv_vcpu_sync_interrupts
         vcpu.synchronise(self.read(HVIP))
         mode = VS if vcpu.sstatus & SPP else VU
+        self.note("exit", mode, cause)
         vcpu.exits.append(exit := Exit(cause, mode, at))
         vcpu.vm.vpmu.exited(vcpu, cause)
         self.set(SSTATUS, SIE_BIT)  # the host's interrupts are served here
@@ -338,6 +340,7 @@ class Hypervisor(Level):
     def interrupted(self) -> None:
         """An interrupt of the host's, while it lets them in."""
         cause, origin = self.read(SCAUSE), self.origin
+        self.note("interrupt", S, cause)
         at = self.read(SEPC)
         self.charge_closed(costs.INTERRUPT)
         if cause == INTERRUPT | Interrupt.SUPERVISOR_TIMER:
@@ -372,8 +375,8 @@ class Hypervisor(Level):
         self.write(STIMECMP, -(-max(min(times), soon) // NS_PER_TIME) if times else NEVER)
         self.armed = True
 
-    def _did(self, *operation) -> None:
-        super()._did(*operation)
+    def note(self, *operation) -> None:
+        super().note(*operation)
         if operation[0] == "call":
             self.calls_by_origin[self.origin] += 1
 

@@ -401,6 +401,8 @@ class Kernel(Level):
             self.arm()
         hart.write_csr(SEPC, self.current.pc)
         self.entered = hart.cycles
+        if self.on_operation:
+            self.note("return", self.user_mode)
         hart.sret()
         if self.perf:
             self.perf.resume()

@@ -217,9 +217,13 @@ class DrivenPerf(PerfEvents):
     def overflow(self, at=None) -> None:
         """The PMU's interrupt, with interrupts off; `at` as `working` if it came in the kernel."""
         self._at = at
+        kernel = self.kernel
+        kernel.note("interrupt", kernel.mode, OVERFLOW)
+        kernel.origin, before = "overflow", kernel.origin
         with self.operating():
-            self.kernel.charge(costs.PMU_INTERRUPT)
+            kernel.charge(costs.PMU_INTERRUPT)
             self.core.interrupt()
+        kernel.origin = before
 
     def _sampled(self, event: PerfEvent) -> None:
         """A period of an event's is over, in the PMU's interrupt."""

@@ -25,6 +25,8 @@ class Vpmu:
     """What the hart has to have, without quirks."""
     hstateen0 = HSENVCFG
     """What hstateen0 is while the guest runs."""
+    reserved = 0
+    """The counters that are the guest's alone, a bit for each."""
     henvcfg = 0
     """What henvcfg has beside what all guests have."""
     guest_driver = host_driver = "none"
