@@ -459,9 +459,10 @@ class Hart:
     @property
     def recorded(self) -> frozenset[str]:
         """What compiled code must be made to record and count: names for the engine's `live`."""
-        types = self.transfers.types if self.transfers else ()
+        begun = self.transfers and not (self.ctr and not self.ctr.begun)
+        types = self.transfers.types if begun else ()
         counted = self.pmu.compiled_for if self.pmu.overflows else ()
-        others = (("calls", self.calls), (DYNAMIC, self.ctr))
+        others = (("calls", self.calls), (DYNAMIC, self.ctr and begun))
         return frozenset((*types, *counted, *(name for name, kept in others if kept)))
 
     def call_stack(self, limit: int = 127, before: bool = False) -> list[int]:
