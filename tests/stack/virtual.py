@@ -26,7 +26,7 @@ TABLES = 4 << 20
 SIP, SIE, STVEC, SSTATUS, SEPC, SCAUSE = (
     CSR_NUMBERS[name] for name in ("sip", "sie", "stvec", "sstatus", "sepc", "scause")
 )
-SPP, WFI = 1 << 8, 0x10500073
+SIE_BIT, SPP, WFI = 1 << 1, 1 << 8, 0x10500073
 CYCLES, INSTRUCTIONS = 1, 2
 # The CSRs of a PMU, beside the counters: what else is accessed isn't its affair.
 OF_PMUS = {"siselect", "sireg", "sireg2", "scountinhibit", "vscountinhibit", "scountovf", "sip"}
@@ -40,7 +40,7 @@ class Guest(Level):
         self.stack, self.vcpu = stack, vcpu
         self.core = None
         self.overflows = 0
-        self.samples = 0
+        self.samples = self.missed = 0
         self.done = False
 
     def boot(self, driver) -> None:
@@ -48,7 +48,34 @@ class Guest(Level):
         self.write(STVEC, 0xFFFFFFFF80000000)
         driver.probe()
         self.core = EventsCore(driver, lambda: self.hart.cycles)
-        self.set(SSTATUS, 1 << 1)
+        driver.start = self._noting_missed(driver.start)
+        for name in ("open", "close", "enable", "read", "exec", "exit", "switch_in", "switch_out"):
+            setattr(self.core, name, self._undisturbed(getattr(self.core, name)))
+        self.set(SSTATUS, SIE_BIT)
+
+    def _noting_missed(self, start):
+        """A period that ended while an event was switched out is no sample: riscv_pmu_start doesn't
+        look at what riscv_pmu_event_set_period tells it."""
+
+        def started(event, reload=True):
+            self.missed += event.sampling and event.period_left <= 0
+            start(event, reload)
+
+        return started
+
+    def _undisturbed(self, method):
+        """The kernel calls its core with interrupts off."""
+
+        def call(*arguments, **named):
+            was_on = self.read(SSTATUS) & SIE_BIT
+            self.clear(SSTATUS, was_on)
+            try:
+                return method(*arguments, **named)
+            finally:
+                self.set(SSTATUS, was_on)
+                self.poll()
+
+        return call
 
     def interrupted(self) -> None:
         """The overflow interrupt, while the kernel itself runs."""
@@ -78,7 +105,7 @@ class Guest(Level):
             if hart.mode == VS:
                 self.interrupted()
         hart.take(Trap(Cause.ENVIRONMENT_CALL_FROM_U))
-        self.set(SSTATUS, 1 << 1)
+        self.set(SSTATUS, SIE_BIT)
 
     def sampled(self, event) -> None:
         """A period of an event is over."""
