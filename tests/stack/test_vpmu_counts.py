@@ -50,8 +50,8 @@ class Truth:
 
     def ledger(self, event):
         """How many there have been of an event in all."""
-        counts = self.guest.hart.counts
-        return sum(counts[mode][SOURCES[event.selector]] for mode in self.modes[event])
+        source = SOURCES[event.selector]
+        return sum(self.guest.retired(mode, source) for mode in self.modes[event])
 
     def _operation(self, operation):
         what, _, name, *_ = operation

@@ -10,6 +10,7 @@ from isa.causes import Cause
 from isa.csrs import CSR_NUMBERS
 from isa.modes import VS, VU, M, S
 from rvperf.machine.hart import Hart
+from rvperf.machine.pmu import SOURCES
 from rvperf.machine.ram import Ram
 from rvperf.machine.traps import Trap
 from rvperf.stack.events_core import EventAttr, EventsCore
@@ -42,6 +43,9 @@ class Guest(Level):
         self.overflows = 0
         self.samples = self.missed = 0
         self.done = False
+        # The ledger of VS and VU when the vCPU left the hart, and what others did in it so far.
+        self.left = {mode: dict.fromkeys(SOURCES, 0) for mode in (VS, VU)}
+        self.others = {mode: dict.fromkeys(SOURCES, 0) for mode in (VS, VU)}
 
     def boot(self, driver) -> None:
         """Set up traps, and the driver."""
@@ -92,6 +96,20 @@ class Guest(Level):
         """Execute some instructions in VS-mode."""
         self.hart.charge(instructions, instructions)
         self.poll()
+
+    def retired(self, mode, source="instructions") -> int:
+        """How many there have been in VS-mode or VU-mode of this vCPU's."""
+        return self.hart.counts[mode][source] - self.others[mode][source]
+
+    def comes(self) -> None:
+        """Its vCPU comes to the hart: what has happened there since it left was others'."""
+        for mode, counts in self.others.items():
+            for source in counts:
+                counts[source] += self.hart.counts[mode][source] - self.left[mode][source]
+
+    def goes(self) -> None:
+        """Its vCPU leaves the hart."""
+        self.left = {mode: dict(self.hart.counts[mode]) for mode in self.left}
 
     def user(self, instructions: int) -> None:
         """Execute some instructions in VU-mode, behind which is an ecall to VS-mode."""
@@ -165,6 +183,8 @@ class Stack:
         self.guests: list[Guest] = []
         self.wanted: list = []
         """What the host is to do behind the next exit."""
+        self._load, self._put = self.host.load, self.host.put
+        self.host.load, self.host.put = self._loaded, self._putting
         self._decide = self.host.scheduler.decide
         self.host.scheduler.decide = self._do_wanted
 
@@ -197,6 +217,14 @@ class Stack:
                 guest.ask()  # from which it doesn't come back
 
         return software
+
+    def _loaded(self, vcpu) -> None:
+        vcpu.software.comes()
+        self._load(vcpu)
+
+    def _putting(self) -> None:
+        self.host.vcpu.software.goes()
+        self._put()
 
     def _do_wanted(self) -> None:
         while self.wanted:
