@@ -90,7 +90,8 @@ PERIOD = 20_000  # further than any single piece of the host's work goes
 def host_sampling(vpmu, guest_samples=True, leaves=True, **excluded):
     """The stack after a run in which both sample, the host's event, and its samples. `leaves`:
     the vCPU leaves the hart at times."""
-    stack, events, samples = Stack(vpmu), [], []
+    options = {"counters": 4} if vpmu == "mediated" else {}
+    stack, events, samples = Stack(vpmu, **options), [], []
 
     def begin():
         events.append(opened(stack, sample_period=PERIOD, **excluded))

@@ -41,10 +41,11 @@ def noted(stack):
     return notes
 
 
-def alternating(vpmus, turns=TURNS, late=False, **options):
-    """Guests that sample and take turns: the stack, what each counted and should have, its samples,
-    and what was done (`noted`) once all were booted."""
-    stack, results = Stack(vpmus[0], vpmus=vpmus, **options), {}
+def alternating(vpmus, turns=TURNS, late=False, vcpus=1, **options):
+    """Guests, `vcpus` for each of some VMs, that sample and take turns: the stack; what each
+    counted and should have, its samples and those missed; what was done (`noted`) once all were
+    booted."""
+    stack, results = Stack(vpmus[0], vpmus=vpmus, vcpus=vcpus, **options), {}
     notes = noted(stack)
 
     def software(number):
@@ -71,7 +72,7 @@ def alternating(vpmus, turns=TURNS, late=False, **options):
 
         return run
 
-    stack.run(*(software(number) for number in range(len(vpmus))))
+    stack.run(*(software(number) for number in range(len(vpmus) * vcpus)))
     return stack, results, notes
 
 
@@ -89,6 +90,15 @@ def test_each_of_three_counts_exactly_its_own(vpmu, options, late):
     for number, (count, truth, samples, missed) in results.items():
         assert count == truth > 2 * PERIOD
         assert samples + missed == count // (PERIOD + 100 * number)
+
+
+@pytest.mark.parametrize("vpmu", DESIGNS)
+def test_vcpus_of_one_vm_have_counters_each(vpmu):
+    options = {"counters": 4} if vpmu in ("mediated", "passthrough") else {}
+    _, results, _ = alternating([vpmu], vcpus=2, **options)
+    assert len(results) == 2
+    for count, truth, *_ in results.values():
+        assert count == truth > 2 * PERIOD
 
 
 @pytest.mark.parametrize("others", ["sbi", "trap"])

@@ -6,6 +6,8 @@ does is a function that is given it.
 
 from __future__ import annotations
 
+import re
+
 from isa.causes import Cause
 from isa.csrs import CSR_NUMBERS
 from isa.modes import VS, VU, M, S
@@ -17,7 +19,7 @@ from rvperf.stack.events_core import EventAttr, EventsCore
 from rvperf.stack.firmware import Firmware
 from rvperf.stack.hypervisor import Hypervisor, Vcpu, Vm
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
-from rvperf.stack.level import Level
+from rvperf.stack.level import ACCESSES, Level
 from rvperf.stack.pmu_drivers.delegation import DelegationDriver
 from rvperf.stack.pmu_drivers.sbi import SbiDriver
 from rvperf.stack.sbi import Base, Extension, Snapshot, name_of
@@ -29,7 +31,8 @@ SIP, SIE, STVEC, SSTATUS, SEPC, SCAUSE = (
 )
 SIE_BIT, SPP, WFI = 1 << 1, 1 << 8, 0x10500073
 CYCLES, INSTRUCTIONS = 1, 2
-# The CSRs of a PMU, beside the counters: what else is accessed isn't its affair.
+# The CSRs of a PMU: what else is accessed isn't its affair.
+COUNTER = re.compile(r"cycle|instret|hpmcounter\d+")
 OF_PMUS = {"siselect", "sireg", "sireg2", "scountinhibit", "vscountinhibit", "scountovf", "sip"}
 
 
@@ -164,8 +167,8 @@ class Stack:
     """A hart with everything on it, for the design `vpmu`. Run `run(guest)` in the guest, or one
     in each of several VMs of this design, or of those named in `vpmus`."""
 
-    def __init__(self, vpmu: str, quirks=(), vpmus=(), guest=Guest, **options):
-        self.guest = guest
+    def __init__(self, vpmu: str, quirks=(), vpmus=(), vcpus=1, guest=Guest, **options):
+        self.guest, self.vcpus = guest, vcpus
         self.quirks = frozenset(quirks)
         designs = [DESIGNS[name] for name in vpmus or (vpmu,)]
         ram = Ram(MEMORY * (1 + len(designs)))
@@ -189,8 +192,9 @@ class Stack:
         self.host.scheduler.decide = self._do_wanted
 
     def run(self, *runs) -> Guest:
-        """Boot, and have `run(guest)` executed by a vCPU of each VM. The first one's guest."""
-        for vm, run in zip(self.vms, runs, strict=True):
+        """Boot, and have `run(guest)` executed by each vCPU of each VM. The first one's guest."""
+        vms = [vm for vm in self.vms for _ in range(self.vcpus)]
+        for vm, run in zip(vms, runs, strict=True):
             vcpu = Vcpu(vm, self._software(len(self.guests), run))
             vcpu.software = self.guest(self, vcpu)
             self.guests.append(vcpu.software)
@@ -208,13 +212,13 @@ class Stack:
     def _software(self, number: int, run):
         def software():
             guest = self.guests[number]
-            vm = guest.vcpu.vm
-            guest.boot(self.driver_for(guest, vm.vpmu.guest_driver, vm.memory))
+            vcpu = guest.vcpu
+            guest.boot(self.driver_for(guest, vcpu.vpmu.guest_driver, vcpu.vm.memory))
             self.started(guest)
             run(guest)
-            guest.done = vm.stopped = True
+            guest.done = True
             while not all(one.done for one in self.guests):
-                guest.ask()  # from which it doesn't come back
+                guest.wait()
 
         return software
 
@@ -243,25 +247,13 @@ class Stack:
     def driver_for(self, level, kind, memory):
         """A kernel's driver by name. Where counters are passed through, the host's are the last."""
         if kind == "delegation":
-            given = getattr(self.vpmu, "delegated", 0)
+            given = self.vpmu.reserved
             ours = {"lowest_first": False, "limit": ~given} if given and level is self.host else {}
             return DelegationDriver(level, quirks=self.quirks, **ours)
         if kind == "snapshot":
-            return SbiDriver(level, Snapshot(memory, memory.base), self.quirks)
+            page = Snapshot(memory, memory.base + Snapshot.SIZE * level.vcpu.number)
+            return SbiDriver(level, page, self.quirks)
         return SbiDriver(level, quirks=self.quirks)
-
-
-class Exits(list):
-    """Exits of a vCPU that note interrupts among `words`."""
-
-    def __init__(self, words):
-        super().__init__()
-        self.words = words
-
-    def append(self, exit) -> None:
-        if exit.cause >> 63:
-            self.words.append(f"I {exit.cause & 63}")
-        super().append(exit)
 
 
 class Trace:
@@ -274,7 +266,7 @@ class Trace:
 
     def __init__(self, stack, guest):
         self.words: list[str] = []
-        self.exits = guest.vcpu.exits = Exits(self.words)
+        self.exits = guest.vcpu.exits
         guest.on_operation = lambda operation: self._note("E", "G", operation)
         stack.host.on_operation = lambda operation: self._note("h", "H", operation)
 
@@ -292,15 +284,16 @@ class Trace:
         return lines
 
     def _note(self, call, access, operation) -> None:
-        what, _, name, *function = operation
+        what, _, *name = operation
         if what == "call":
-            self.words.append(f"{call} {name_of(name, *function)}".replace("PMU.COUNTER_", ""))
-        elif name not in OF_PMUS and not name.startswith("hpmcounter") and name != "instret":
-            return
-        elif what == "trapped":
-            self.words[-1] = "T" + self.words[-1][1:]
-        else:
-            self.words.append(f"{access} {what} {name}")
+            self.words.append(f"{call} {name_of(*name)}".replace("PMU.COUNTER_", ""))
+        elif what == "exit" and name[0] >> 63:
+            self.words.append(f"I {name[0] & 63}")
+        elif what in (*ACCESSES, "trapped") and (name[0] in OF_PMUS or COUNTER.match(name[0])):
+            if what == "trapped":
+                self.words[-1] = "T" + self.words[-1][1:]
+            else:
+                self.words.append(f"{access} {what} {name[0]}")
 
 
 def sampling(guest, period: int, selector: int = INSTRUCTIONS, **more):
