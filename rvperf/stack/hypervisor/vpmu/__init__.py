@@ -37,6 +37,10 @@ class Vpmu:
         self.saves = self.restores = 0
         """Registers of counters that were saved and restored for the guest."""
 
+    def another(self) -> Vpmu:
+        """The same for a further vCPU: what it holds is one vCPU's."""
+        return type(self)(self.counters, self.quirks)
+
     @classmethod
     def needs(cls, quirks: Iterable[str]) -> frozenset[str]:
         """The extensions that the hart has to have, with some quirks."""

@@ -66,6 +66,10 @@ class PassthroughPmu(Vpmu):
         self.images: dict = {}
         """By vCPU, what it had when its registers were saved last."""
 
+    def another(self) -> PassthroughPmu:
+        """As `Vpmu.another`."""
+        return type(self)(self.counters, self.quirks, self.policy)
+
     def loaded(self, vcpu) -> None:
         """Delegate the counters, and see that they hold what this vCPU left in them."""
         hypervisor = vcpu.hypervisor
