@@ -10,6 +10,7 @@ from rvperf.machine.traps import Trap
 from rvperf.stack.firmware import Firmware
 from rvperf.stack.kernel import Kernel
 from rvperf.stack.kernel.driven_perf import DrivenPerf
+from rvperf.stack.kernel.perf_events import CLOCKS
 from rvperf.stack.kernel.perf_tool import PerfTool
 from rvperf.stack.kernel.samples import Details, Sampling
 from rvperf.stack.pmu_drivers.delegation import DelegationDriver
@@ -41,7 +42,7 @@ class Machine:
     """`program` with `events` (as -e has them) sampled every `period` or just counted."""
 
     def __init__(self, program, events, period=0, freq=0, driver="sbi", tool=None, wakeups=(),
-                 counters=29, extensions=None):  # fmt: skip
+                 counters=29, extensions=None, enable_at=0):  # fmt: skip
         extensions = EXTENSIONS[driver] if extensions is None else extensions
         events = parse_events(events, sampling=True)
         self.hart = hart = Hart(Ram(64 << 20), EXTRA, extensions, counters)
@@ -61,7 +62,7 @@ class Machine:
                 Sampling(
                     event,
                     event.source,
-                    "hardware",
+                    "clock" if event.source in CLOCKS else "hardware",
                     0 if freq or event.sample_read and n else period,
                     freq,
                     leader=0 if event.sample_read else None,
@@ -69,7 +70,7 @@ class Machine:
                 for n, event in enumerate(events)
             ),
             self.driver,
-            Details(inherit=not any(event.sample_read for event in events)),
+            Details(inherit=not any(event.sample_read for event in events), enable_at=enable_at),
             sink=self.sink,
         )
         self.perf.on_booted = kernel.tally.clear

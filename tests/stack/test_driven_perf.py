@@ -200,6 +200,20 @@ def test_frequency(long_program):
     assert sum(s.period for s in machine.samples) == pytest.approx(counts(machine)[0], rel=0.05)
 
 
+def test_clocks_are_sampled_by_the_timer(long_program):
+    machine = Machine(long_program, "task-clock", 100_000, tool="record").run()
+    ran = machine.kernel.user_ns + machine.kernel.system_ns
+    assert len(machine.samples) == pytest.approx(ran / 100_000, rel=0.05)
+    assert machine.calls == 8  # for perf's own trial
+
+
+def test_a_delay_begins_with_the_program(long_program):
+    machine = Machine(long_program, "instructions:u", 1_000_000, tool="record", enable_at=8_000_000)
+    machine.run()
+    start = machine.perf.tool.let_go
+    assert machine.samples[0].time - start == pytest.approx(9_000_000, rel=0.05)
+
+
 def test_without_overflow_interrupts_sampling_is_refused(program):
     machine = Machine(program, "instructions", PERIOD, extensions=()).run()
     assert not machine.samples

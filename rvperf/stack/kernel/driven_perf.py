@@ -1,7 +1,7 @@
 """perf_events of a kernel that has a PMU's driver: hardware events are counted and sampled as Linux
 does it, by the PMU's counters and in its interrupt.
 
-Software events, clocks and tracepoints are those of perf_events.py.
+Software events and tracepoints are those of perf_events.py. Clocks are sampled by timer interrupts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rvperf.machine.pmu import EVENTS
 from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
 
 from . import costs, kallsyms
-from .perf_events import Open, PerfEvents
+from .perf_events import NEVER, Open, PerfEvents
 from .samples import Details, Sampling
 
 SSTATUS, SEPC, SCAUSE = (CSR_NUMBERS[name] for name in ("sstatus", "sepc", "scause"))
@@ -66,6 +66,8 @@ class DrivenPerf(PerfEvents):
         """perf as a process: begins before the program, and opens the events (perf_tool.py)."""
         self.on_booted: Callable[[], None] | None = None
         """Called when the driver is there, before perf does anything."""
+        self.enable_when: int | None = None
+        """When a delay is over, which begins with the program."""
         self.events: dict[int, PerfEvent] = {}
         """The hardware events by their places, those that could be opened."""
         self.refused: dict[int, int] = {}
@@ -94,6 +96,8 @@ class DrivenPerf(PerfEvents):
             self.tool.begin()
         else:
             self.open_events(first)
+        if self.details.enable_at > 0:
+            self.enable_when = self.hart.cycles + self.details.enable_at
         with self.operating():
             self.core.switch(self.core.current, first)
 
@@ -199,7 +203,7 @@ class DrivenPerf(PerfEvents):
         else:
             assert cause == TIMER, f"interrupt {cause:#x}"
             kernel.charge(costs.INTERRUPT)
-            self.timer()
+            self.timer(working)
             kernel.timer_fired()
         kernel.masked = False
         self.working = working
@@ -239,23 +243,44 @@ class DrivenPerf(PerfEvents):
 
     def due(self) -> int | None:
         """When the timer interrupt is next needed here, in nanoseconds since boot."""
-        delayed = (
-            self.details.enable_at if not self.enabled and self.details.enable_at > 0 else None
-        )
-        due = self.core.due()
-        if due is None or delayed is None:
-            return delayed if due is None else due
-        return min(due, delayed)
+        due = [None if self.enabled else self.enable_when, self.core.due()]
+        now = self.hart.cycles
+        due += [now + one.target - self.value(one) for one in self.clocks if one.target < NEVER]
+        return min((when for when in due if when is not None), default=None)
 
-    def timer(self) -> None:
-        """The timer interrupt has come."""
-        if not self.enabled and 0 < self.details.enable_at <= self.hart.cycles:
+    def timer(self, at=None) -> None:
+        """The timer interrupt has come, with interrupts off; `at` as in `overflow`."""
+        for one in self.clocks:
+            self._clock(one, at)
+        when = self.enable_when
+        if not self.enabled and when is not None and when <= self.hart.cycles:
             self._enable()
         with self.operating():
             self.core.timer()
 
-    def _when_to_enable(self) -> int | None:
-        return None  # the timer does it
+    def _clock(self, one: Open, at) -> None:
+        """perf_swevent_hrtimer(): one sample, however many periods are over."""
+        period, value = 0, self.value(one)
+        while one.target <= value:
+            period = self._overflowed(one, value)
+        if not period:
+            return
+        if at is None and one.user:
+            self.user_sample(one, period, self.registers())
+        elif at and one.kernel:
+            self.kernel_sample(one, period, *at, 0)
+
+    # Nothing is left to the engine to stop for.
+
+    def resume(self) -> None:
+        """As `PerfEvents.resume`."""
+
+    def stopped(self) -> None:
+        """As `PerfEvents.stopped`."""
+
+    def work(self, cost, instructions: int, cycles: int) -> None:
+        if self.details.truth:
+            self._worked(cost, {"instructions": instructions, "cycles": cycles})
 
     # Tasks.
 

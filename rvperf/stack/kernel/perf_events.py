@@ -294,10 +294,7 @@ class PerfEvents(Sampler):
         """The kernel is about to be charged for work: samples fall on its function."""
         happened = {"instructions": instructions, "cycles": cycles}
         if self.details.truth:
-            for one in self.open:
-                source = "cycles" if one.spec.kind == "clock" else one.spec.source
-                if one.kernel and happened.get(source):
-                    self._exactly(one, cost.symbol, happened[source])
+            self._worked(cost, happened)
         for one in self.hardware:
             total = happened.get(one.spec.source)
             if one.kernel and total:
@@ -314,6 +311,13 @@ class PerfEvents(Sampler):
                 period = self._overflowed(one, one.target, at)
                 if one.kernel:
                     self.kernel_sample(one, period, cost, (at - 1) * instructions // cycles, at)
+
+    def _worked(self, cost: costs.Cost, happened: dict[str, int]) -> None:
+        """Keep what the kernel's work counts, for `exact`."""
+        for one in self.open:
+            source = "cycles" if one.spec.kind == "clock" else one.spec.source
+            if one.kernel and happened.get(source):
+                self._exactly(one, cost.symbol, happened[source])
 
     # Software events and tracepoints.
 

@@ -93,6 +93,8 @@ class PerfTool:
         task = Task(kernel, process.pid, process, memory, Descriptors(), where, name=name)
         process.threads.append(task)
         task.sleep = steps
+        if self.perf.details.all_tasks:
+            self.perf.sink.comm(task, False)
         return task
 
     def _probe(self) -> None:
