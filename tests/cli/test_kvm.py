@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from rvperf.cli import main
-from rvperf.cli.virtual_options import DESIGNS, QUIRKS
+from rvperf.cli.virtual_options import DESIGNS
 from rvperf.perfdata import records
 from rvperf.perfdata.records import SampleId
 from rvperf.results import (
@@ -22,6 +22,7 @@ from rvperf.results import (
 )
 from rvperf.session import designs, virtual
 from rvperf.session.record import RecordResult
+from rvperf.stack.hypervisor.vpmu import designs
 from tests.oracles.perf import perf
 from tests.render.profiles import KERNEL, SAMPLES, Program, Recording, attr_of
 from tests.render.test_report import without_tip
@@ -128,12 +129,16 @@ def test_a_wrong_word_gets_one_line(rvperf, session, command, options, says):
     assert run.err.count("\n") == 1
 
 
+def test_every_design_can_be_chosen():
+    assert list(DESIGNS) == list(designs.DESIGNS)
+
+
 @pytest.mark.parametrize("command", ["stat", "record", "kvm stat", "kvm compare"])
 def test_lists_explain_designs_and_quirks(rvperf, session, command):
     run = rvperf(f"{command} --quirk list")
     assert run.status == 0
     words = " ".join(run.out.split())
-    assert all(f"{name} {sentence}" in words for name, sentence in QUIRKS.items())
+    assert all(f"{name} {sentence}" in words for name, sentence in designs.QUIRKS.items())
     words = " ".join(rvperf(f"{command} --vpmu list").out.split())
     assert all(f"{name} {sentence}" in words for name, sentence in DESIGNS.items())
     assert session.calls == []
