@@ -179,6 +179,8 @@ def test_six_designs_fit_in_80_columns():
 
 def test_notes_follow_the_table():
     assert compare.text((SBI,)).endswith("\n sbi: n=1, h=0\n\n")
+    same = replace(SBI, vpmu="deleg")
+    assert compare.text((SBI, same)).endswith("\n sbi, deleg: n=1, h=0\n\n")
 
 
 KEYS = (
