@@ -54,7 +54,7 @@ def run(words: list[str]) -> int:
     if name == "buildid-list":
         from rvperf.cli import buildid_list
 
-        return buildid_list.run(["-i", whose.path, *rest])
+        return buildid_list.run(["-i", whose.path, *rest], whose.guest, whose.host)
     return stat(rest) if name == "stat" else compare(rest)
 
 

@@ -320,6 +320,15 @@ def symbols(*names: str) -> str:
     return "".join(lines) + f"{KERNEL + 0x5000:016x} T _etext\n"
 
 
+@pytest.mark.parametrize("sides", ["", "--host", "--host --no-guest"])
+def test_build_ids_are_perfs(mixed, monkeypatch, capfd, sides):
+    monkeypatch.chdir(mixed)
+    words = shlex.split(f"kvm {sides} buildid-list -i perf.data.kvm")
+    theirs = perf(*words)
+    assert main(words) == theirs.returncode
+    assert capfd.readouterr().out == theirs.stdout
+
+
 GUEST_SYMBOLS = "--guestkallsyms=guest --guestmodules=modules"
 
 
