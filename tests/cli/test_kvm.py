@@ -3,6 +3,7 @@ at once; `kvm report` beside stock perf's."""
 
 import json
 import shlex
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -23,7 +24,7 @@ from rvperf.results import (
 from rvperf.session import designs, virtual
 from rvperf.session.record import RecordResult
 from rvperf.stack.hypervisor.vpmu import designs
-from tests.oracles.perf import perf
+from tests.oracles.perf import absent, perf
 from tests.render.profiles import KERNEL, SAMPLES, Program, Recording, attr_of
 from tests.render.test_report import without_tip
 
@@ -327,6 +328,41 @@ def test_build_ids_are_perfs(mixed, monkeypatch, capfd, sides):
     theirs = perf(*words)
     assert main(words) == theirs.returncode
     assert capfd.readouterr().out == theirs.stdout
+
+
+VMLINUX = """
+.globl _text
+.type _text, @function
+_text: .space 0x1000
+.type do_guest, @function
+do_guest: .space 0x1000
+.size do_guest, . - do_guest
+.type start_kernel, @function
+start_kernel: .space 0x3000
+"""
+
+
+def test_a_guests_vmlinux_names_its_symbols(mixed, monkeypatch, capfd):
+    monkeypatch.chdir(mixed)
+    build(mixed / "vmlinux", VMLINUX)
+    words = shlex.split("kvm --guestvmlinux vmlinux -i perf.data.kvm report --stdio")
+    theirs = perf(*words)
+    assert main(words) == theirs.returncode
+    out = capfd.readouterr().out
+    assert without_tip(out) == without_tip(theirs.stdout)
+    assert "[g] do_guest" in out
+
+
+def build(path, assembly: str) -> None:
+    """A kernel's ELF file, at the kernel's address."""
+    words = [
+        "riscv64-linux-gnu-gcc", "-nostdlib", "-static", f"-Wl,-Ttext={KERNEL:#x},-e_text",
+        "-x", "assembler", "-", "-o", path,
+    ]  # fmt: skip
+    try:
+        subprocess.run(words, input=assembly.encode(), check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        absent(f"no cross compiler: {error}")
 
 
 GUEST_SYMBOLS = "--guestkallsyms=guest --guestmodules=modules"
