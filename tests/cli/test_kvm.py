@@ -339,6 +339,7 @@ do_guest: .space 0x1000
 .size do_guest, . - do_guest
 .type start_kernel, @function
 start_kernel: .space 0x3000
+.size start_kernel, . - start_kernel
 """
 
 
