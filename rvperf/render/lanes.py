@@ -2,13 +2,17 @@
 else. Steps are as far apart as each other, whatever time they take; the time stands beside them.
 """
 
+from textwrap import wrap
 from xml.sax.saxutils import escape
 
+from isa.record import replace
 from rvperf.render.palette import STYLE
 from rvperf.results import DesignResult, Operation
 
 LANES = ("VU", "VS", "HS", "M")
 APART = 5
+IDLE = "".join(f"{'|':<{APART}}" for _ in LANES)
+ROOM = 80 - 14 - len(IDLE) - 1
 CROSSINGS = ("trap", "interrupt", "exit")
 LOOKS = {
     "csr": "user-3",
@@ -21,30 +25,57 @@ LOOKS = {
 }
 
 
-def text(results: tuple[DesignResult, ...]) -> str:
-    """A diagram for each design."""
-    return "".join(map(diagram, results))
+def folded(steps: tuple[Operation, ...]) -> list[Operation]:
+    """The steps, with CSR accesses in a row put together to one."""
+    found: list[list[Operation]] = []
+    for step in steps:
+        last = found[-1] if found else None
+        if last and step.kind == "csr" == last[0].kind and step.lane == last[0].lane:
+            last.append(step)
+        else:
+            found.append([step])
+    return [replace(steps[0], text=accesses(steps)) for steps in found]
 
 
-def diagram(result: DesignResult) -> str:
+def accesses(steps: list[Operation]) -> str:
+    """`csrr mepc mstatus, csrw mip`: an instruction is named once for several CSRs."""
+    words, before = [], ""
+    for step in steps:
+        instruction, _, csr = step.text.partition(" ")
+        if instruction == before:
+            words[-1] += f" {csr}"
+        else:
+            words.append(step.text)
+        before = instruction
+    return ", ".join(words)
+
+
+def text(results: tuple[DesignResult, ...], fold: bool = True) -> str:
+    """A diagram for each design; with `fold` CSR accesses in a row take one step."""
+    return "".join(diagram(result, fold) for result in results)
+
+
+def diagram(result: DesignResult, fold: bool) -> str:
     """One overflow under one design: time, lanes, and what was done in the lane with a mark."""
+    steps = folded(result.operations) if fold else result.operations
     page = f" {result.vpmu}: one overflow\n\n"
-    if not result.operations:
+    if not steps:
         return page + " there was none\n\n"
     header = "".join(f"{lane:<{APART}}" for lane in LANES)
     page += f" {'us':>10}   {header}\n"
-    before = result.operations[0].lane
-    start = result.operations[0].time_ns
-    for step in result.operations:
+    before, start = steps[0].lane, steps[0].time_ns
+    for step in steps:
         time = (step.time_ns - start) / 1000
-        page += f" {time:>10.3f}   {track(before, step)} {step.text}\n"
+        first, *more = wrap(step.text, ROOM) or [""]
+        page += f" {time:>10.3f}   {track(before, step)} {first}\n"
+        page += "".join(f" {'':>10}   {IDLE} {line}\n" for line in more)
         before = step.lane
     return page + "\n"
 
 
 def track(before: str, step: Operation) -> str:
     """The lanes at one step: an arrow from the lane of the step before, and a mark."""
-    cells = list("".join(f"{'|':<{APART}}" for _ in LANES))
+    cells = list(IDLE)
     here, there = LANES.index(step.lane) * APART, LANES.index(before) * APART
     for place in range(min(here, there), max(here, there)):
         cells[place] = "-"
@@ -62,7 +93,8 @@ TEXT = LEFT + len(LANES) * LANE + 4
 
 
 def svg(results: tuple[DesignResult, ...]) -> str:
-    """All designs' diagrams on one page, three beside each other."""
+    """All designs' diagrams on one page, three beside each other, CSR accesses in a row as one."""
+    results = tuple(replace(one, operations=tuple(folded(one.operations))) for one in results)
     heights = [
         TOP + ROW * max(1, *(len(one.operations) for one in results[n : n + ACROSS]))
         for n in range(0, len(results), ACROSS)

@@ -237,6 +237,35 @@ def test_a_diagram_follows_the_steps_through_the_lanes():
     ]
 
 
+def test_csr_accesses_in_a_row_are_one_step():
+    row = [
+        ("HS", "csrr sepc", "csr"),
+        ("HS", "csrr scause", "csr"),
+        ("HS", "csrw sip", "csr"),
+        ("HS", "ecall PMU.COUNTER_STOP", "sbi"),
+        ("M", "csrr mepc", "csr"),
+        ("HS", "csrr sip", "csr"),
+    ]
+    steps = tuple(Operation(1000 * n, *one) for n, one in enumerate(row))
+    page = lanes.text((replace(SBI, operations=steps),))
+    assert page.splitlines()[3:] == [
+        "      0.000   |    |    o    |     csrr sepc scause, csrw sip",
+        "      3.000   |    |    o    |     ecall PMU.COUNTER_STOP",
+        "      4.000   |    |    +--->o     csrr mepc",
+        "      5.000   |    |    o<---+     csrr sip",
+        "",
+    ]
+    assert len(lanes.text((replace(SBI, operations=steps),), fold=False).splitlines()) == 10
+
+
+def test_long_steps_go_on_below():
+    row = tuple(Operation(0, "HS", f"csrr counter{n}", "csr") for n in range(9))
+    lines = lanes.text((replace(SBI, operations=row),)).splitlines()[3:]
+    assert lines[0].startswith("      0.000   |    |    o    |     csrr counter0 counter1")
+    assert lines[1].startswith("              |    |    |    |     counter")
+    assert max(map(len, lines)) <= 80
+
+
 def test_a_design_without_an_overflow_says_so():
     assert "there was none" in lanes.text((replace(SBI, operations=()),))
 
