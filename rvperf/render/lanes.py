@@ -5,7 +5,7 @@ else. Steps are as far apart as each other, whatever time they take; the time st
 from textwrap import wrap
 from xml.sax.saxutils import escape
 
-from isa.record import replace
+from isa.record import Record, replace
 from rvperf.render.palette import STYLE
 from rvperf.results import DesignResult, Operation
 
@@ -88,16 +88,38 @@ def track(before: str, step: Operation) -> str:
 
 # --- SVG
 
-PANEL, ROW, TOP, LEFT, LANE, ACROSS = 430, 18, 74, 64, 26, 3
+PANEL, ROW, TOP, LEFT, LANE, ACROSS = 470, 18, 74, 64, 26, 3
 TEXT = LEFT + len(LANES) * LANE + 4
+COLUMNS = (PANEL - TEXT - 20) // 8  # of the text
+
+
+class Row(Record):
+    """A step, how far down it stands, and the lines of its text."""
+
+    step: Operation
+    y: int
+    lines: tuple[str, ...]
+
+
+def rows(result: DesignResult) -> list[Row]:
+    found, y = [], TOP
+    for step in folded(result.operations):
+        lines = tuple(wrap(step.text, COLUMNS)) or ("",)
+        found.append(Row(step, y, lines))
+        y += ROW + (len(lines) - 1) * (ROW - 4)
+    return found
+
+
+def height_of(found: list[Row]) -> int:
+    return found[-1].y + len(found[-1].lines) * ROW if found else TOP + ROW
 
 
 def svg(results: tuple[DesignResult, ...]) -> str:
     """All designs' diagrams on one page, three beside each other, CSR accesses in a row as one."""
-    results = tuple(replace(one, operations=tuple(folded(one.operations))) for one in results)
+    panels = [(result.vpmu, rows(result)) for result in results]
     heights = [
-        TOP + ROW * max(1, *(len(one.operations) for one in results[n : n + ACROSS]))
-        for n in range(0, len(results), ACROSS)
+        20 + max(height_of(found) for _, found in panels[n : n + ACROSS])
+        for n in range(0, len(panels), ACROSS)
     ]
     width, height = PANEL * min(ACROSS, len(results)), sum(heights) + 40
     out = [
@@ -109,44 +131,39 @@ def svg(results: tuple[DesignResult, ...]) -> str:
     ]
     top = 0
     for row, height in enumerate(heights):
-        for column, result in enumerate(results[row * ACROSS : (row + 1) * ACROSS]):
-            out.append(f'<g transform="translate({column * PANEL},{top})">\n{panel(result)}</g>\n')
+        for column, (name, found) in enumerate(panels[row * ACROSS : (row + 1) * ACROSS]):
+            drawn = panel(name, found)
+            out.append(f'<g transform="translate({column * PANEL},{top})">\n{drawn}</g>\n')
         top += height
     return "".join(out) + legend(top + 20) + "</svg>\n"
 
 
-def panel(result: DesignResult) -> str:
-    steps = result.operations
-    out = [f'<text class="title" x="16" y="28">{escape(result.vpmu)}</text>\n']
-    if not steps:
+def panel(name: str, found: list[Row]) -> str:
+    out = [f'<text class="title" x="16" y="28">{escape(name)}</text>\n']
+    if not found:
         return out[0] + '<text class="soft" x="16" y="56">no overflow</text>\n'
-    bottom = TOP + ROW * (len(steps) - 1) + 6
     for number, lane in enumerate(LANES):
         x = LEFT + number * LANE
         out.append(f'<text class="lane" x="{x}" y="52">{lane}</text>\n')
-        out.append(f'<line class="life" x1="{x}" x2="{x}" y1="58" y2="{bottom}"/>\n')
-    points = " ".join(f"{x_of(step)},{TOP + ROW * number}" for number, step in enumerate(steps))
+        out.append(f'<line class="life" x1="{x}" x2="{x}" y1="58" y2="{found[-1].y + 6}"/>\n')
+    points = " ".join(f"{x_of(row.step)},{row.y}" for row in found)
     out.append(f'<polyline class="path" points="{points}"/>\n')
-    start = steps[0].time_ns
-    for number, step in enumerate(steps):
-        y = TOP + ROW * number
-        look = LOOKS.get(step.kind, LOOKS["work"])
-        time = f"{(step.time_ns - start) / 1000:.3f}"
+    start = found[0].step.time_ns
+    for row in found:
+        look = LOOKS.get(row.step.kind, LOOKS["work"])
+        time = f"{(row.step.time_ns - start) / 1000:.3f}"
         out.append(
-            f'<circle class="{look} step" cx="{x_of(step)}" cy="{y}" r="5"/>'
-            f'<text class="time" x="{LEFT - 14}" y="{y + 4}">{time}</text>'
-            f'<text x="{TEXT}" y="{y + 4}">{escape(cut(step.text))}'
-            f"<title>{escape(f'{step.lane}: {step.text}')}</title></text>\n"
+            f'<circle class="{look} step" cx="{x_of(row.step)}" cy="{row.y}" r="5"/>'
+            f'<text class="time" x="{LEFT - 14}" y="{row.y + 4}">{time}</text>\n'
         )
+        for number, line in enumerate(row.lines):
+            y = row.y + 4 + number * (ROW - 4)
+            out.append(f'<text x="{TEXT}" y="{y}">{escape(line)}</text>\n')
     return "".join(out)
 
 
 def x_of(step: Operation) -> int:
     return LEFT + LANES.index(step.lane) * LANE
-
-
-def cut(words: str, longest: int = 38) -> str:
-    return words if len(words) <= longest else words[: longest - 1] + "…"
 
 
 def legend(y: int) -> str:
