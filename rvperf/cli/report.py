@@ -622,7 +622,7 @@ class Report:
         whose = self.options.get("whose")
         symbols = Symbols(
             symfs=self.options["symfs"], kallsyms=contents(self.options["kallsyms"]),
-            guest_kallsyms=contents(self.options["guestkallsyms"]) if whose else None,
+            guest_kallsyms=guest_kallsyms(self.options) if whose else None,
             demangled=bool(self.options["demangle"]),
         )  # fmt: skip
         unwinder = Unwinder(max(1, self.view.max_stack)) if self.view.max_stack else None
@@ -713,6 +713,20 @@ def contents(path: str | None) -> bytes | None:
             return file.read()
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}\n", 255) from None
+
+
+def guest_kallsyms(options: dict) -> bytes | None:
+    """The symbols of the guest's kernel, in the form of /proc/kallsyms. Raises Failure."""
+    from rvperf.symbols.elf import ElfError
+    from rvperf.symbols.kallsyms import text_of_vmlinux
+
+    vmlinux = options["guestvmlinux"]
+    if not vmlinux:
+        return contents(options["guestkallsyms"])
+    try:
+        return text_of_vmlinux(contents(vmlinux))
+    except ElfError as error:
+        raise Failure(f"{vmlinux}: {error}\n", 255) from None
 
 
 def is_terminal() -> bool:
