@@ -22,8 +22,13 @@ CASES = (
     ("instructions:u", "-c", "10000", "-g"),
 )
 SAMPLES = 1_000_000
-# (what the file has, period that gives about SAMPLES in quicksort, options of record)
-FILES = (("no callchains", 1180, ()), ("callchains", 1180, ("-g",)))
+# (what the file has, options of record that give about SAMPLES of quicksort)
+FILES = (
+    ("no callchains", ("-e", "cycles:u", "-c", "1180")),
+    ("callchains", ("-e", "cycles:u", "-c", "1180", "-g")),
+    ("deep callchains", ("-e", "cycles:u", "-c", "1180", "--call-graph", "exact")),
+    ("three events", ("-e", "cycles:u,instructions:u,branches:u", "-c", "2600")),
+)
 
 
 def paired(first: list[str], second: list[str], runs: int) -> tuple[float, float, float]:
@@ -61,9 +66,8 @@ def main() -> None:
         print(
             f"{'report, a million samples':48} {'rvperf':>9} {'perf':>9} {'ratio':>6} {'memory':>9}"
         )
-        for what, period, how in FILES:
-            record = [*rvperf(), "record", "-q", "-N", "-o", file, "-e", "instructions:u"]
-            timed([*record, "-c", str(period), *how, *command])
+        for what, how in FILES:
+            timed([*rvperf(), "record", "-q", "-N", "-o", file, *how, *command])
             ours = [*rvperf(), "report", "--stdio", "-i", file]
             theirs = ["perf", "report", "--stdio", "-i", file]
             a, b, memory = paired(ours, theirs, args.runs)

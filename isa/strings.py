@@ -15,8 +15,14 @@ GENERAL = "imafd"
 ALWAYS = frozenset(GENERAL + "cbsu")
 # Parts and sums of what every hart has, that are no extensions of `isa.ext` by themselves.
 PARTS = frozenset(("zaamo", "zalrsc", "zca", "zcd", "zmmul"))
+PARTS |= {"svade", "svbare", "sscounterenw", "shcounterenw"}  # which say how it has what it has
 # The supervisor's part of an extension has a name of its own; here neither comes alone.
-SUPERVISOR_PARTS = {"ssstateen": "Smstateen", "sscsrind": "Smcsrind", "ssccfg": "Smcdeleg"}
+SUPERVISOR_PARTS = {
+    "ssstateen": "Smstateen",
+    "sscsrind": "Smcsrind",
+    "ssccfg": "Smcdeleg",
+    "ssctr": "Smctr",
+}
 BY_NAME = {name.lower(): name for name in EVERY} | SUPERVISOR_PARTS
 
 

@@ -189,6 +189,9 @@ class AtOnce:
         done, self.done = self.done, []
         return done
 
+    def dismiss(self):
+        """There is no process."""
+
 
 class Paged(Pair):
     """Two harts in U-mode under Sv39, the native one with regions."""
@@ -324,7 +327,6 @@ class PagedRecords(PagedGuest):
     """As `PagedGuest`, with control transfer records whose filters change."""
 
     hart_of = {**PagedGuest.hart_of, "extensions": ("H", "Smcsrind", "Smctr")}
-    live = PagedGuest.live | TYPES.keys() | {DYNAMIC}
 
     def begin(self, random: Random) -> None:
         super().begin(random)
@@ -339,6 +341,10 @@ class PagedRecords(PagedGuest):
             for engine in self.engines:
                 engine.hart.set_csr(CSR_NUMBERS["vsctrctl"], control)
                 engine.hart.set_csr(CSR_NUMBERS["sctrdepth"], control >> 32 & 3)
+        regions = self.engines[0].regions
+        if not regions.worker:  # recording has begun, for which regions are made anew
+            assert regions.live == self.live | TYPES.keys() | {DYNAMIC}
+            regions.worker = AtOnce(regions.live)
         found = super().slice(budget)
         records = []
         for engine in self.engines:

@@ -14,7 +14,8 @@ OPTIONS = (
 )
 
 
-def run(words: list[str]) -> int:
+def run(words: list[str], guest: bool = False, host: bool = True) -> int:
+    """`buildid-list`; for `kvm`, of the guest, the host or both."""
     from rvperf.perfdata import buildid
     from rvperf.perfdata.reader import PerfDataError, Reader
     from rvperf.profile.samples import Profile
@@ -36,13 +37,14 @@ def run(words: list[str]) -> int:
         return error.status
     for warning in reader.warnings:
         tell(f"{warning}\n")
-    profile = Profile(reader)
     if "AUXTRACE" not in reader.features and (
         options["with_hits"] or "BUILD_ID" not in reader.features
     ):
-        say(header.build_ids(profile.hit_dsos()))
+        hits = Profile(reader).hit_dsos() if host else []
+        hits += Profile(reader, guest=True, host=False).hit_dsos() if guest else []
+        say(header.build_ids(hits))
     else:
-        say(header.build_ids(profile.known_dsos()))
+        say(header.build_ids(Profile(reader).known_dsos()))
     return 0
 
 

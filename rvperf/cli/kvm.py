@@ -54,7 +54,7 @@ def run(words: list[str]) -> int:
     if name == "buildid-list":
         from rvperf.cli import buildid_list
 
-        return buildid_list.run(["-i", whose.path, *rest])
+        return buildid_list.run(["-i", whose.path, *rest], whose.guest, whose.host)
     return stat(rest) if name == "stat" else compare(rest)
 
 
@@ -269,11 +269,11 @@ def request_of(its, words, descriptors):
 
 
 def compared(options, request):
-    from rvperf.session import virtual
+    from rvperf.session import designs
 
     machines = tuple(virtual_options.machine(options, design) for design in options["vpmu"])
     operations = bool(options["verbose"] or options["svg"])
-    return virtual.compare(request, machines, operations)
+    return designs.compare(request, machines, operations)
 
 
 def compare_page(options, results) -> str:
@@ -284,7 +284,9 @@ def compare_page(options, results) -> str:
         return page.json_text(results, bool(options["verbose"]))
     if options["field_separator"] is not None:
         return page.csv(results, options["field_separator"])
-    return page.text(results) + (lanes.text(results) if options["verbose"] else "")
+    return page.text(results) + (
+        lanes.text(results, options["verbose"] == 1) if options["verbose"] else ""
+    )
 
 
 def manual() -> str:

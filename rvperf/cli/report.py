@@ -177,7 +177,8 @@ def view_of(options: dict):
     from rvperf.profile.sortkeys import View
 
     view = View(sort=options["sort"], fields=options["fields"])
-    view.guest = bool(options["whose"] and options["whose"].guest)
+    whose = options.get("whose")  # only `rvperf kvm report` says
+    view.guest = bool(whose and whose.guest)
     view.children = bool(options["children"])
     call_graph(options["call_graph"], view)
     ordered = view.ordered
@@ -618,10 +619,10 @@ class Report:
         from rvperf.profile.unwinding import Unwinder
         from rvperf.symbols import Symbols
 
-        whose = self.options["whose"]
+        whose = self.options.get("whose")
         symbols = Symbols(
             symfs=self.options["symfs"], kallsyms=contents(self.options["kallsyms"]),
-            guest_kallsyms=contents(self.options["guestkallsyms"]) if whose else None,
+            guest_kallsyms=guest_kallsyms(self.options) if whose else None,
             demangled=bool(self.options["demangle"]),
         )  # fmt: skip
         unwinder = Unwinder(max(1, self.view.max_stack)) if self.view.max_stack else None
@@ -712,6 +713,20 @@ def contents(path: str | None) -> bytes | None:
             return file.read()
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}\n", 255) from None
+
+
+def guest_kallsyms(options: dict) -> bytes | None:
+    """The symbols of the guest's kernel, in the form of /proc/kallsyms. Raises Failure."""
+    from rvperf.symbols.elf import ElfError
+    from rvperf.symbols.kallsyms import text_of_vmlinux
+
+    vmlinux = options["guestvmlinux"]
+    if not vmlinux:
+        return contents(options["guestkallsyms"])
+    try:
+        return text_of_vmlinux(contents(vmlinux))
+    except ElfError as error:
+        raise Failure(f"{vmlinux}: {error}\n", 255) from None
 
 
 def is_terminal() -> bool:

@@ -13,28 +13,6 @@ DESIGNS = {
     "passthrough": "the guest owns the first counters and their interrupt; the host keeps the rest",
 }
 DEFAULT_DESIGN = "snapshot"
-QUIRKS = {
-    "kvm-no-scountovf":
-        "KVM doesn't emulate scountovf, so a guest without SBI snapshot sees no overflow: none of "
-        "its samples is ever taken.",
-    "linux-snapshot-base":
-        "After an overflow, Linux's snapshot driver restarts counters from a base past the last "
-        "one; KVM refuses, and they stay stopped until the task is scheduled in again.",
-    "kvm-cumulative-read":
-        "KVM adds a host event's whole count at every read of a guest counter, so that a second "
-        "read without a reset between counts twice.",
-    "qemu-scountovf":
-        "QEMU masks scountovf with mcounteren alone, so that a guest sees overflow bits of "
-        "counters that hcounteren keeps from it.",
-    "qemu-scountinhibit":
-        "QEMU's write to scountinhibit clears the inhibit bits of counters that aren't delegated, "
-        "and starts them.",
-    "kvm-hpm31":
-        "KVM's table of counter CSRs ends before hpmcounter31, which is an illegal instruction to "
-        "the guest.",
-}  # fmt: skip
-"""Known deviations of the real software, each with what it does."""
-
 MOST_COUNTERS = 29
 
 
@@ -45,7 +23,7 @@ class Mistake(Usage):
         super().__init__(message, ())
 
 
-def named(known, what: str, option: str):
+def named(known, what: str):
     """A converter that takes one of the known names, or `list`."""
 
     def convert(text: str) -> str:
@@ -54,6 +32,17 @@ def named(known, what: str, option: str):
         return text
 
     return convert
+
+
+def quirk(text: str) -> str:
+    return named(quirks(), "quirk")(text)
+
+
+def quirks() -> dict[str, str]:
+    """Known deviations of the real software, each with what it does."""
+    from rvperf.stack.hypervisor.vpmu.designs import QUIRKS
+
+    return QUIRKS
 
 
 def unknown(text: str, known, what: str) -> str:
@@ -69,7 +58,7 @@ def designs(text: str) -> tuple[str, ...]:
     """`all`, or names of designs separated by commas."""
     if text in ("all", "list"):
         return tuple(DESIGNS) if text == "all" else ("list",)
-    convert = named(DESIGNS, "design", "vpmu")
+    convert = named(DESIGNS, "design")
     chosen = tuple(dict.fromkeys(convert(name) for name in text.split(",")))
     return ("list",) if "list" in chosen else chosen
 
@@ -115,13 +104,13 @@ def isa(text: str) -> frozenset[str]:
 VM = Option("", "vm", "run the program, and perf, in a virtual machine")
 VPMU = Option(
     "", "vpmu", f"how the VM gets its counters (default: {DEFAULT_DESIGN}): {', '.join(DESIGNS)}, "
-    "or list to have them explained", "text", "design", convert=named(DESIGNS, "design", "vpmu"),
+    "or list to have them explained", "text", "design", convert=named(DESIGNS, "design"),
 )  # fmt: skip
 MACHINE = (
     Option("", "counters", f"counters that the guest gets (1-{MOST_COUNTERS}; default: the "
            "design's)", "text", "n", convert=counters),
     Option("", "quirk", "be as wrong as real software is known to be; list explains (repeatable)",
-           "several", "name", (), named(QUIRKS, "quirk", "quirk")),
+           "several", "name", (), quirk),
     Option("", "isa", "what extensions the hart has: rv64gch_sscofpmf_smcdeleg and the like "
            "(default: all)", "text", "string", convert=isa),
     Option("", "guest-switches", "times that the guest's scheduler takes the program off the vCPU "
@@ -138,7 +127,7 @@ def explained(options) -> str:
     if "list" in (options["vpmu"] or ()) or options["vpmu"] == "list":
         text += listing(DESIGNS)
     if "list" in options["quirk"]:
-        text += listing(QUIRKS)
+        text += listing(quirks())
     return text
 
 

@@ -39,10 +39,8 @@ class Regions:
     """
 
     def __init__(self, live: frozenset[str], program: str | None = None):
-        self.live = live
-        self.file = ""
-        if program:
-            self.file = codecache.regions_name("\0".join((program, *sorted(live))))
+        self.program = program
+        self._name(live)
         self.known: dict[int, Region] = {}
         self.functions: dict[int, tuple[int, Region]] = {}  # by id: its address, once in the arena
         # Hot addresses not yet asked for, and the RAM pages behind the virtual ones around them.
@@ -53,6 +51,25 @@ class Regions:
         self.spaces: dict[tuple[int, int | tuple[int, int]], Space] = {}
         self.space = Space()
         self.worker = None  # the compiling process, once something is hot
+
+    def _name(self, live: frozenset[str]) -> None:
+        self.live = live
+        self.file = ""
+        if self.program:
+            self.file = codecache.regions_name("\0".join((self.program, *sorted(live))))
+
+    def remake(self, live: frozenset[str]) -> None:
+        """From now on regions have to be compiled for other events: those there are go."""
+        if live == self.live:
+            return
+        if self.worker:
+            self.worker.dismiss()
+            self.worker = None
+        self.forget()
+        for kept in (self.known, self.functions, self.wanted, self.outstanding, self.hopeless):
+            kept.clear()
+        self._name(live)
+        self._read()
 
     def attach(self, engine) -> None:
         """Serve an engine; called by it once."""

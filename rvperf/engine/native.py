@@ -107,6 +107,8 @@ class Native:
             regions.attach(self)
             if layout.CYCLE_BUDGET in regions.live:
                 self._unit[0] = layout.CYCLES
+            if hart.ctr:
+                hart.ctr.on_begin.append(lambda: regions.remake(regions.live | hart.recorded))
         ram.on_code_write = self.forget_page
         hart.fences.append(self._fenced)
         if self.counting:

@@ -311,9 +311,9 @@ RECORD_TERMS = (
     "freq branch_type time call-graph stack-size max-stack nr inherit no-inherit overwrite "
     "no-overwrite aux-output aux-sample-size"
 ).split()
-SAMPLING_TERMS = "freq,time"
+SAMPLING_TERMS = "freq,time,call-graph,stack-size,max-stack,inherit,no-inherit"
 """Those of them that `record` knows."""
-TEXT_TERMS = ("name", "metric-id")
+TEXT_TERMS = ("name", "metric-id", "call-graph")
 
 
 def pmu(stream, first) -> Event:

@@ -7,6 +7,8 @@ somebody looks or the mode changes. Traps and their returns are recorded here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from isa.causes import Cause, Interrupt
 from isa.csrs import CSR_NUMBERS
 from isa.ext.smctr import FILTERS
@@ -65,6 +67,9 @@ class ControlTransferRecords:
         self._entered = 0  # the mode's cycles then
         self._counted = False  # whether the counter holds all cycles since the last record
         self._mark = 0
+        self.begun = False
+        """Whether anything has ever been recorded: compiled code need not, before."""
+        self.on_begin: list[Callable[[], None]] = []
         self._resume()
 
     # What is recorded.
@@ -91,6 +96,10 @@ class ControlTransferRecords:
         if self._active:
             wanted = ~(self._control(self.hart.mode) >> FIRST_FILTER) & BY_ENGINES
         words[RECORDED] = wanted
+        if wanted and not self.begun:
+            self.begun = True
+            for tell in self.on_begin:
+                tell()
         self._start()
 
     def _start(self) -> None:

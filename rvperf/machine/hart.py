@@ -254,6 +254,8 @@ class Hart:
             self.stale = True
         if (before ^ mode) & VIRTUAL:
             self.guest_status_changed()
+        elif mode == M or before == M:
+            self._access_changed()
         self._translations = self._walked[mode, words[ACCESS]]
         if self.ctr:
             self.ctr.enter()
@@ -457,9 +459,10 @@ class Hart:
     @property
     def recorded(self) -> frozenset[str]:
         """What compiled code must be made to record and count: names for the engine's `live`."""
-        types = self.transfers.types if self.transfers else ()
+        begun = self.transfers and not (self.ctr and not self.ctr.begun)
+        types = self.transfers.types if begun else ()
         counted = self.pmu.compiled_for if self.pmu.overflows else ()
-        others = (("calls", self.calls), (DYNAMIC, self.ctr))
+        others = (("calls", self.calls), (DYNAMIC, self.ctr and begun))
         return frozenset((*types, *counted, *(name for name, kept in others if kept)))
 
     def call_stack(self, limit: int = 127, before: bool = False) -> list[int]:
@@ -541,6 +544,8 @@ class Hart:
             access = self.csrs.words[VSSTATUS] & (SUM | MXR) | (status & MXR) << 1
         else:
             access = status & (SUM | MXR | MPRV)
+            if words[MODE] == M and not access & MPRV:
+                access = 0  # nothing is translated
             if access & MPRV:
                 access |= status & MPP
                 if status & MPV and status & MPP != MPP:

@@ -81,7 +81,11 @@ def shown(field: str, value) -> str:
 def notes(results) -> str:
     from textwrap import fill
 
-    found = [f"{result.vpmu}: {note}" for result in results for note in result.notes]
+    whose: dict[str, list[str]] = {}
+    for result in results:
+        for note in result.notes:
+            whose.setdefault(note, []).append(result.vpmu)
+    found = [f"{', '.join(names)}: {note}" for note, names in whose.items()]
     lines = [fill(note, WIDTH, initial_indent=" ", subsequent_indent="   ") for note in found]
     return "".join(f"{line}\n" for line in lines) + ("\n" if lines else "")
 

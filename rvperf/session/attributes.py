@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from isa.record import Record
+from isa.record import Record, replace
 from rvperf.events import Event
 from rvperf.events.event import MODIFIERS
 from rvperf.events.table import DUMMY, SOFTWARE
@@ -74,7 +74,7 @@ def specs(events: tuple[Event, ...], how: How) -> list[EventSpec]:
     With -a and --delay there is one event more, `dummy`, which takes the side-band records.
     """
     leaders = leaders_of(events)
-    attrs = [attr_of(event, how, leaders[n] == n) for n, event in enumerate(events)]
+    attrs = [attr_of(event, how_for(event, how), leaders[n] == n) for n, event in enumerate(events)]
     for n, attr in enumerate(attrs):
         if leaders[n] != n and events[leaders[n]].sample_read:
             _only_read(attr)
@@ -83,7 +83,9 @@ def specs(events: tuple[Event, ...], how: How) -> list[EventSpec]:
         attrs.append(_dummy(how))
         names.append("dummy:HG")
         leaders.append(len(leaders))
-    _track(attrs[-1] if how.system_wide or how.delay_ms else attrs[0], how)
+        _track(attrs[-1], how)
+    else:
+        _track(attrs[0], how_for(events[0], how))
     if how.sample_identifier or len(attrs) > 1:
         same = all(attr.sample_type == attrs[0].sample_type for attr in attrs)
         for attr in attrs:
@@ -102,6 +104,52 @@ def leaders_of(events: tuple[Event, ...]) -> list[int]:
         n if event.group is None else first.setdefault(event.group, n)
         for n, event in enumerate(events)
     ]
+
+
+CHAINS = ("fp", "dwarf", "lbr", "exact")
+
+
+class ConflictError(Exception):
+    """Terms of events that can't be had together."""
+
+
+def how_for(event: Event, how: How) -> How:
+    """What is asked for of one event: its terms go before the options
+    (evsel__apply_config_terms)."""
+    terms = dict(event.terms)
+    inherit = how.inherit
+    for name, value in event.terms:
+        if name in ("inherit", "no-inherit"):
+            inherit = bool(value) == (name == "inherit")
+    chain, stack = terms.get("call-graph"), terms.get("stack-size", 0)
+    deepest = terms.get("max-stack", 0)
+    if deepest and chain is None:
+        chain = "fp"
+    own = replace(how, inherit=inherit)
+    if chain == "no":
+        return replace(own, callchain=None)
+    if chain not in CHAINS:  # perf goes on with what the options say
+        return own
+    size = -(-stack // 8) * 8 or how.stack_size
+    return replace(own, callchain=chain, stack_size=size, max_stack=deepest or how.max_stack)
+
+
+def joined(events: tuple[Event, ...], how: How) -> How:
+    """What has to be known at each sample, for all events. Raises ConflictError."""
+    own = [how_for(event, how) for event in events] or [how]
+    chains = {one.callchain for one in own} - {None}
+    if len(chains) > 1:
+        names = " and ".join(sorted(chains))
+        raise ConflictError(f"events can't have call graphs of kinds {names} in one recording")
+    if len({one.inherit for one in own}) > 1:
+        raise ConflictError("either all events are inherited by child tasks or none is")
+    return replace(
+        how,
+        callchain=chains.pop() if chains else None,
+        stack_size=max(one.stack_size for one in own),
+        max_stack=max(one.max_stack for one in own),
+        inherit=own[0].inherit,
+    )
 
 
 def period_of(event: Event, how: How) -> tuple[int, int]:

@@ -19,7 +19,9 @@ from rvperf.session import CYCLES_A_TICK, FAILED, LOOK_UP, SessionError
 from rvperf.stack.bare import Ended, HostInterface, load, shut_down
 from rvperf.stack.kernel.elf import LoadError
 
-SOONEST = 1000  # instructions until tohost is looked at again, after something happened
+# Instructions until tohost is looked at again: few at first after something was asked for there,
+# later as many as have been executed since.
+SOONEST, LATEST = 1000, 1_000_000
 MENVCFG, STIMECMP, MTVEC = (CSR_NUMBERS[name] for name in ("menvcfg", "stimecmp", "mtvec"))
 MIE, MIP = CSR_NUMBERS["mie"], CSR_NUMBERS["mip"]
 HENVCFG, VSTIMECMP = CSR_NUMBERS["henvcfg"], CSR_NUMBERS["vstimecmp"]
@@ -97,12 +99,14 @@ def _load(path: str, ram: Ram):
 
 
 def _loop(hart: Hart, engine, host: HostInterface, workload: BareWorkload) -> Ended:
-    step, last = SOONEST, None
+    last, asked = None, 0
+    latest = min(LATEST, LOOK_UP[workload.engine])
     end = None
     if workload.timeout_ns is not None:
         end = workload.timeout_ns * HERTZ // 1_000_000_000
     while True:
         if not hart.interrupt():
+            step = min(max(hart.instructions - asked, SOONEST), latest)
             try:
                 engine.run(min(step, _instructions_until(hart, end)))
                 last = None
@@ -120,7 +124,8 @@ def _loop(hart: Hart, engine, host: HostInterface, workload: BareWorkload) -> En
         done = host.serve()
         if isinstance(done, Ended):
             return done
-        step = SOONEST if done else min(2 * step, LOOK_UP[workload.engine])
+        if done:
+            asked = hart.instructions
         if hart.waiting:
             hart.waiting = False
             _wait(hart, end)

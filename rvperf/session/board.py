@@ -36,12 +36,13 @@ class HartWithHost:
             board.extensions,
             counters=board.counters,
             selectors=board.selectors,
+            quirks=board.quirks,
         )
         self.firmware = Firmware(hart, number=number)
         self.host = Hypervisor(hart, self.firmware.trap, **board.host_options)
         self.engine = None
         self.pace = 16
-        """Cycles that 16 instructions have taken lately, for guessing how far it is to a deadline."""
+        """Cycles that 16 instructions have taken lately: how far it is to a deadline is a guess."""
 
     def boot(self, driver) -> None:
         """Firmware, and the host kernel, whose events `driver` counts."""
@@ -54,9 +55,9 @@ class HartWithHost:
         hart, host, firmware = self.hart, self.host, self.firmware
         while host.vcpu is not None and hart.cycles < until:
             mode = hart.mode
-            if mode == VU:
+            if mode == VU and not host.vcpu.software.runs_programs:
                 self._run_user(until)
-            elif mode == VS:
+            elif mode in (VS, VU):
                 host.vcpu.resume()
             elif mode == S:
                 host.trap()
@@ -102,13 +103,14 @@ class Board:
         *,
         counters: int = 29,
         selectors: frozenset[int] | None = None,
+        quirks: frozenset[str] = frozenset(),
         harts: int = 1,
         vms: int = 1,
         **host_options,
     ):
         self.kind = kind
         self.extensions = extensions
-        self.counters, self.selectors = counters, selectors
+        self.counters, self.selectors, self.quirks = counters, selectors, quirks
         self.host_options = host_options
         self.extra = 0
         if kind == "native":
@@ -144,13 +146,14 @@ class Board:
                 self.regions.append(regions)
             one.engine = Native(one.hart, regions)
 
-    def run(self, driver: Callable, started: Callable[[], None] = lambda: None) -> None:
+    def run(self, driver: Callable, started: Callable[[], None] | None = None) -> None:
         """Boot, and run until no vCPU is left. `driver` makes the host's PMU driver for a level;
         `started` is called when the hosts have booted."""
         try:
             for one in self.harts:
                 one.boot(driver)
-            started()
+            if started:
+                started()
             for one in self.harts:
                 if one.host.scheduler.ready:
                     one.host.start()

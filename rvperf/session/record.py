@@ -18,7 +18,9 @@ from rvperf.session import HARDWARE, NATIVE_COUNTERS, SessionError, Workload
 from rvperf.session import Machine as Emulated
 from rvperf.session.attributes import (
     MACHINE_SKID,
+    ConflictError,
     How,
+    joined,
     leaders_of,
     period_of,
     specs,
@@ -96,8 +98,11 @@ class Session:
 
     def __init__(self, request: RecordRequest, told):
         self.request, self.told = request, told
-        how = request.how
-        self.specs = specs(request.events, how)
+        try:
+            how = self.how = joined(request.events, request.how)
+        except ConflictError as error:
+            raise SessionError(str(error), 255) from None
+        self.specs = specs(request.events, request.how)
         try:
             self.machine = self.make_machine(live_for(request))
         except SessionError as error:
@@ -129,7 +134,7 @@ class Session:
 
     def prepare(self, hart) -> None:
         """Switch on the recorders that the samples need."""
-        how = self.request.how
+        how = self.how
         if self.request.truth:
             hart.record_executions()
         if how.callchain == "exact":
@@ -143,7 +148,7 @@ class Session:
         """The next file (or the pipe)."""
         request = self.request
         known = header(described(self.kernel), list(request.command))
-        if request.how.branches or request.how.callchain == "lbr":
+        if request.how.branches or self.how.callchain == "lbr":
             known["BRANCH_STACK"] = True
         if any(event.kind == "tracepoint" for event in request.events):
             known["TRACING_DATA"] = tracing_data(request.events)

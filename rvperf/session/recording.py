@@ -217,7 +217,7 @@ class Recording:
         if kind & SAMPLE.READ:
             given["read"] = self._reading(spec, sample)
         if kind & SAMPLE.CALLCHAIN:
-            given["callchain"] = sample.callchain
+            given["callchain"] = sample.callchain[: spec.attr.sample_max_stack or None]
         if kind & SAMPLE.RAW:
             given["raw"] = sample.raw or b""
         if kind & SAMPLE.BRANCH_STACK:
@@ -229,8 +229,9 @@ class Recording:
             given["regs_user"] = records.Registers(2, values)
         if kind & SAMPLE.STACK_USER:
             size = spec.attr.sample_stack_user
-            given["stack"] = sample.stack.ljust(size, b"\0")
-            given["stack_size"] = len(sample.stack)
+            stack = sample.stack[:size]
+            given["stack"] = stack.ljust(size, b"\0")
+            given["stack_size"] = len(stack)
         if kind & SAMPLE.WEIGHT:
             given["weight"] = sample.weight
         if kind & SAMPLE.DATA_SRC:
@@ -272,7 +273,7 @@ class Recording:
             (SAMPLE.TIME, "time=time"),
             (SAMPLE.ID | SAMPLE.IDENTIFIER, f"id={identity}"),
             (SAMPLE.PERIOD, "period=period"),
-            (SAMPLE.CALLCHAIN, "callchain=chain"),
+            (SAMPLE.CALLCHAIN, f"callchain=chain[:{spec.attr.sample_max_stack or None}]"),
         ):
             if kind & bits:
                 given.append(text)

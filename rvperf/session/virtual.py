@@ -6,11 +6,12 @@ import os
 import signal
 from collections.abc import Callable
 
-from isa.causes import name_of_cause
-from isa.record import Record, replace
+from isa.record import Record
+from isa.strings import extensions_of
 from rvperf.events import Event
-from rvperf.machine.hart import VS, VU, S
-from rvperf.results import Count, DesignResult, KvmStatResult, StatResult, VmExitRow
+from rvperf.machine.csrs import QUIRKS as HARTS
+from rvperf.machine.hart import VS
+from rvperf.results import Count, KvmStatResult, StatResult, VmExitRow
 from rvperf.session import (
     FAILED,
     HARDWARE,
@@ -24,7 +25,8 @@ from rvperf.session import (
 from rvperf.session.board import Board
 from rvperf.session.record import RecordRequest, RecordResult, Session, kind_of, samplings
 from rvperf.stack.hypervisor import Vcpu
-from rvperf.stack.hypervisor.exits import is_of_pmu
+from rvperf.stack.hypervisor.vcpu import Exit
+from rvperf.stack.hypervisor.vpmu import Vpmu as NO_PMU
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
 from rvperf.stack.kernel import Kernel, LoadError, resolve_program
 from rvperf.stack.kernel.driven_perf import SELECTORS, DrivenPerf
@@ -33,7 +35,7 @@ from rvperf.stack.kernel.samples import Details, Sampling
 from rvperf.stack.pmu_drivers.delegation import DelegationDriver
 from rvperf.stack.pmu_drivers.riscv_pmu import Driver
 from rvperf.stack.pmu_drivers.sbi import SbiDriver
-from rvperf.stack.sbi import Extension, Snapshot, Srst, name_of
+from rvperf.stack.sbi import Extension, Snapshot, Srst
 
 SHARED_PAGE = 3 << 20  # in a guest's memory: for snapshots of counters
 CYCLES = 1  # SBI's event_idx, which perf itself tries out
@@ -49,12 +51,13 @@ class VmOptions(Record):
     hart's extensions.
     """
 
-    vpmu: str = "passthrough"
+    vpmu: str = "snapshot"
+    """A design (vpmu.designs), or "none" for a guest without counters."""
     counters: int | None = None
     quirks: frozenset[str] = frozenset()
     switches: int = 0
     host_switches: int = 0
-    isa: frozenset[str] | None = None
+    isa: str | None = None
     policy: str = "lazy"
 
 
@@ -68,13 +71,21 @@ class VirtualMachine:
     def __init__(self, workload: Workload, options: VmOptions, live: frozenset[str], prepare=None,
                  selectors: frozenset[int] = frozenset()):  # fmt: skip
         self.workload, self.options = workload, options
-        design = DESIGNS[options.vpmu]
-        extensions = design.extensions if options.isa is None else options.isa
+        design = NO_PMU if options.vpmu == NO_PMU.name else DESIGNS[options.vpmu]
+        extensions = design.needs(options.quirks)
+        if options.isa is not None:
+            named = extensions_of(options.isa)
+            if missing := sorted(extensions - named):
+                what = f"--vpmu {design.name} needs {', '.join(missing)}"
+                raise SessionError(f"{what}, not in the ISA string {options.isa}", FAILED)
+            extensions = named
         given = {} if options.counters is None else {"counters": options.counters}
         if design.name == "passthrough":
             given["policy"] = options.policy
         self.vpmu = design(quirks=options.quirks, **given)
-        self.board = Board(workload.engine, extensions, selectors=selectors)
+        self.board = Board(
+            workload.engine, extensions, selectors=selectors, quirks=options.quirks & HARTS.keys()
+        )
         one = self.board.harts[0]
         self.hart, self.host, self.firmware = one.hart, one.host, one.firmware
         if prepare:
@@ -110,6 +121,9 @@ class VirtualMachine:
         """Called now and then while the program runs, if set."""
         self.at_end: Callable[[], None] | None = None
         """Called in the guest when its program has ended, if set."""
+        self.on_hosted: Callable[[], None] | None = None
+        self.on_left: Callable[[], None] | None = None
+        """Called in the host, when it has booted and when the guest has gone, if set."""
         self.began = 0
         """The clock when perf, or without it the program, began in the guest."""
 
@@ -117,6 +131,14 @@ class VirtualMachine:
         """The guest's PMU driver."""
         kind, kernel = self.vpmu.guest_driver, self.kernel
         return driver_of(kind, kernel, self.vm.memory, self.options.quirks)
+
+    def host_driver(self, level) -> Driver:
+        """The host's. Counters that are a guest's it leaves alone, and takes its own from the
+        other end."""
+        if self.vpmu.reserved:
+            limit = ~self.vpmu.reserved & (1 << 32) - 1
+            return DelegationDriver(level, lowest_first=False, limit=limit)
+        return driver_of(self.vpmu.host_driver, level)
 
     def _guest(self) -> None:
         """What runs in the VM's VS-mode: the kernel, from its boot to its end."""
@@ -163,7 +185,9 @@ class VirtualMachine:
             self.kernel.interrupt_at(self.workload.timeout_ns, signal.SIGTERM)
         try:
             self.board.while_running = self.while_running
-            self.board.run(lambda level: driver_of(self.vpmu.host_driver, level))
+            self.board.run(self.host_driver, self.on_hosted)
+            if self.on_left:
+                self.on_left()
         finally:
             signal.signal(signal.SIGINT, previous)
 
@@ -191,12 +215,13 @@ def selectors_of(events: tuple[Event, ...]) -> frozenset[int]:
 
 def stat(request: StatRequest, options: VmOptions) -> StatResult:
     """Run the program in a VM to its end, and count in the guest."""
-    return _counted(request, options)[1]
+    return counted(request, options)[1]
 
 
-def _counted(
+def counted(
     request: StatRequest, options: VmOptions, prepared: Callable = lambda machine: None
 ) -> tuple[VirtualMachine, StatResult]:
+    """As `stat`, with the machine after the run; `prepared` is given it before."""
     events = request.events
     live = frozenset({NATIVE_COUNTERS.get(event.source) for event in events} - {None})
     machine = VirtualMachine(
@@ -252,6 +277,34 @@ def _count(machine: VirtualMachine, number: int, event: Event, read: dict) -> Co
         value = kernel.counts[event.source]
     times = value if event.kind == "tool" else ran
     return Count(*shown, value, enabled=times, running=times, **details)
+
+
+# perf kvm stat.
+
+
+def exits(workload: Workload, options: VmOptions) -> KvmStatResult:
+    """Run the program in a VM to its end, and tell of the VM exits from its exec on."""
+    machine = VirtualMachine(workload, options, frozenset())
+    machine.run()
+    return KvmStatResult(
+        command=workload.argv,
+        rows=rows_of(machine.vcpu.exits),
+        elapsed=machine.hart.cycles - machine.began,
+        exit=_exit(machine.kernel.exit),
+    )
+
+
+def rows_of(exits: list[Exit]) -> tuple[VmExitRow, ...]:
+    """VM exits by cause and what they were about."""
+    times: dict[tuple[int, str], list[int]] = {}
+    for one in exits:
+        if one.duration is not None:
+            times.setdefault((one.cause, one.key), []).append(one.duration)
+    return tuple(
+        VmExitRow(cause, key, len(spent), sum(spent), min(spent), max(spent),
+                  sum(time * time for time in spent))
+        for (cause, key), spent in sorted(times.items())
+    )  # fmt: skip
 
 
 # perf record in the guest.

@@ -17,9 +17,11 @@ from isa.assembly import assemble
 from isa.causes import Cause
 from isa.csrs import CSR_NAMES
 from isa.modes import VS, Mode, S
+from rvperf.machine.pmu import SOURCES
 from rvperf.machine.timing import cycles_of
 from rvperf.machine.traps import Trap
 
+INSTRUCTIONS, CYCLES = SOURCES.index("instructions"), SOURCES.index("cycles")
 A0, A1, A6, A7 = 10, 11, 16, 17
 MASK = (1 << 64) - 1
 CALL_FROM = {S: Cause.ENVIRONMENT_CALL_FROM_S, VS: Cause.ENVIRONMENT_CALL_FROM_VS}
@@ -33,7 +35,10 @@ class Tally(Counter):
     """What models have done, by (what, mode, ...).
 
     (one of `ACCESSES`, mode, CSR's name) for a CSR instruction, ("trapped", mode, CSR's name) for
-    one that was refused, and ("call", mode, extension, function) for an SBI call.
+    one that was refused, ("call", mode, extension, function) for an SBI call, and what the levels
+    note besides: ("interrupt", mode, cause) for one that is served, ("exit", mode, scause) when a
+    guest has stopped in a mode, ("enter", mode) when it goes on, and ("return", mode) for a kernel
+    that goes back to a program.
     """
 
     def accesses(self, mode: Mode) -> int:
@@ -55,6 +60,8 @@ class Level:
         self.tally = Tally() if tally is None else tally
         self.origin = ""
         """What it does this for, while somebody wants to know (`Hypervisor.ORIGINS`)."""
+        self.runs_programs = False
+        """Whether what this models includes a program, which it executes in user mode now."""
         self.on_operation: Callable[[tuple], None] | None = None
         """Told each operation as `Tally` counts it, before it is done."""
 
@@ -104,7 +111,7 @@ class Level:
         """An SBI call: (error, value), the error as a signed number (SBI 3)."""
         hart = self.hart
         x = hart.x
-        self._did("call", self.mode, extension, function)
+        self.note("call", self.mode, extension, function)
         kept = array("Q", x[A0 : A7 + 1].tobytes())
         given = [argument & MASK for argument in arguments]
         x[A0 : A7 + 1] = array("Q", given + [0] * (8 - len(given)))
@@ -116,22 +123,49 @@ class Level:
 
     def charge(self, cost) -> None:
         """Let the time of a handler's work (`cost.instructions`, `cost.cycles`) pass here."""
-        self.hart.charge(cost.instructions, cost.cycles)
-        self.poll()
+        self.let_pass(cost.instructions, cost.cycles)
+
+    def let_pass(
+        self, instructions: int, cycles: int, between: Callable[[int], None] | None = None
+    ) -> None:
+        """Let work pass in the current mode, interrupted where a counter overflows.
+
+        `between(done)` takes the interrupts when so many instructions are done; `poll` without.
+        """
+        hart, done = self.hart, 0
+        while instructions or cycles:
+            part, time = instructions, cycles
+            if hart.pmu.live:
+                hart.collect()
+                due = hart.pmu.due()
+                share = -(-instructions * due[CYCLES] // cycles) if cycles else instructions
+                part = min(instructions, due[INSTRUCTIONS], share)
+                if part < instructions:
+                    time = min(due[CYCLES], -(-cycles * part // instructions), cycles)
+            hart.charge(part, time)
+            instructions, cycles, done = instructions - part, cycles - time, done + part
+            if between:
+                between(done)
+            else:
+                self.poll()
 
     def poll(self) -> None:
         """Take what interrupt is pending and enabled, as between two instructions."""
-        while self.hart.interrupt():
-            if self.hart.mode == self.mode:
+        hart = self.hart
+        mode = hart.mode
+        while hart.interrupt():
+            if hart.mode == self.mode:
                 self.interrupted()
-            self._serve()
+            while hart.mode != mode:
+                self.above()
 
     # How that traps.
 
     def _does(self, what: str, csr: int) -> None:
-        self._did(what, self.mode, CSR_NAMES.get(csr, f"{csr:#x}"))
+        self.note(what, self.mode, CSR_NAMES.get(csr, f"{csr:#x}"))
 
-    def _did(self, *operation) -> None:
+    def note(self, *operation) -> None:
+        """Count and tell an operation."""
         self.tally[operation] += 1
         if self.on_operation:
             self.on_operation(operation)
@@ -148,7 +182,7 @@ class Level:
 
     def _refused(self, trap: Trap, csr: int, instruction: str, value: int) -> int:
         """Trap with a CSR instruction that has `value` in a0; gives a0 afterwards."""
-        self._did("trapped", self.mode, CSR_NAMES.get(csr, f"{csr:#x}"))
+        self.note("trapped", self.mode, CSR_NAMES.get(csr, f"{csr:#x}"))
         x = self.hart.x
         kept, x[A0] = x[A0], value & MASK
         trap.tval = assemble(instruction)

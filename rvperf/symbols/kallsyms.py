@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+
 from rvperf.symbols.table import STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_OBJECT, Rows
 
 KEPT = b"TWDBtwdb"
+ELF_SYM = struct.Struct("<IBBHQQ")
 
 
 def rows_of(text: bytes) -> Rows:
@@ -47,3 +50,22 @@ def rows_of_map(text: bytes) -> Rows:
             names.append(name)
     count = len(names)
     return Rows(start, end, [STB_GLOBAL] * count, [STT_FUNC] * count, names)
+
+
+def text_of_vmlinux(data: bytes) -> bytes:
+    """What /proc/kallsyms of a kernel would say, from its ELF file. Raises ElfError."""
+    from rvperf.symbols.elf import Elf, cut
+
+    elf = Elf(data, "vmlinux")
+    section = elf.section(b".symtab")
+    if section is None or not 0 < section.sh_link < len(elf.sections):
+        return b""
+    strings, table = elf.contents(elf.sections[section.sh_link]), elf.contents(section)
+    lines = []
+    whole = len(table) // ELF_SYM.size * ELF_SYM.size
+    for name, info, _, shndx, value, _ in ELF_SYM.iter_unpack(table[:whole]):
+        letter = {STT_FUNC: b"t", STT_OBJECT: b"d", 0: b"t"}.get(info & 15)
+        if letter and shndx and name < len(strings):
+            letter = letter if info >> 4 == STB_LOCAL else letter.upper()
+            lines.append((value, b"%016x %s %s\n" % (value, letter, cut(strings, name))))
+    return b"".join(line for _, line in sorted(lines))

@@ -3,12 +3,13 @@ at once; `kvm report` beside stock perf's."""
 
 import json
 import shlex
+import subprocess
 from types import SimpleNamespace
 
 import pytest
 
 from rvperf.cli import main
-from rvperf.cli.virtual_options import DESIGNS, QUIRKS
+from rvperf.cli.virtual_options import DESIGNS
 from rvperf.perfdata import records
 from rvperf.perfdata.records import SampleId
 from rvperf.results import (
@@ -20,9 +21,11 @@ from rvperf.results import (
     StatResult,
     VmExitRow,
 )
-from rvperf.session import virtual
+from rvperf.session import designs, virtual
 from rvperf.session.record import RecordResult
-from tests.oracles.perf import perf
+from rvperf.stack.hypervisor.vpmu.designs import DESIGNS as MADE
+from rvperf.stack.hypervisor.vpmu.designs import QUIRKS
+from tests.oracles.perf import absent, perf
 from tests.render.profiles import KERNEL, SAMPLES, Program, Recording, attr_of
 from tests.render.test_report import without_tip
 
@@ -39,7 +42,7 @@ def design(name: str, code=0) -> DesignResult:
 
 @pytest.fixture
 def session(monkeypatch):
-    """The functions of rvperf.session.virtual; what they were asked."""
+    """The functions of rvperf.session that run VMs; what they were asked."""
     asked = SimpleNamespace(calls=[], code=0)
 
     def stat(request, machine):
@@ -59,8 +62,9 @@ def session(monkeypatch):
         asked.calls.append((request, machines, operations))
         return tuple(design(machine.vpmu, asked.code) for machine in machines)
 
-    for function in (stat, record, exits, compare):
-        monkeypatch.setattr(virtual, function.__name__, function, raising=False)
+    for function in (stat, record, exits):
+        monkeypatch.setattr(virtual, function.__name__, function)
+    monkeypatch.setattr(designs, "compare", compare)
     return asked
 
 
@@ -125,6 +129,10 @@ def test_a_wrong_word_gets_one_line(rvperf, session, command, options, says):
     assert (run.status, run.out, session.calls) == (129, "", [])
     assert run.err.startswith(" Error: ") and run.err.endswith(f"{says}\n")
     assert run.err.count("\n") == 1
+
+
+def test_every_design_can_be_chosen():
+    assert list(DESIGNS) == list(MADE)
 
 
 @pytest.mark.parametrize("command", ["stat", "record", "kvm stat", "kvm compare"])
@@ -261,6 +269,7 @@ def test_compare_of_stat_in_chosen_designs(rvperf, session):
 def test_compare_shows_one_overflow_if_asked(rvperf, session, tmp_path):
     run = rvperf("kvm compare -v --svg steps.svg --vpmu deleg -- record ls")
     assert session.calls[0][2] is True
+    assert rvperf("kvm compare -vv --vpmu deleg -- record ls").out == run.out
     assert "      1.000   +-------->!    |     LCOFI\n" in run.out
     assert (tmp_path / "steps.svg").read_text().startswith("<svg ")
 
@@ -312,6 +321,51 @@ def mixed(tmp_path_factory):
 def symbols(*names: str) -> str:
     lines = [f"{KERNEL + 0x1000 * n:016x} T {name}\n" for n, name in enumerate(names)]
     return "".join(lines) + f"{KERNEL + 0x5000:016x} T _etext\n"
+
+
+@pytest.mark.parametrize("sides", ["", "--host", "--host --no-guest"])
+def test_build_ids_are_perfs(mixed, monkeypatch, capfd, sides):
+    monkeypatch.chdir(mixed)
+    words = shlex.split(f"kvm {sides} buildid-list -i perf.data.kvm")
+    theirs = perf(*words)
+    assert main(words) == theirs.returncode
+    assert capfd.readouterr().out == theirs.stdout
+
+
+VMLINUX = """
+.globl _text
+.type _text, @function
+_text: .space 0x1000
+.type do_guest, @function
+do_guest: .space 0x1000
+.size do_guest, . - do_guest
+.type start_kernel, @function
+start_kernel: .space 0x3000
+.size start_kernel, . - start_kernel
+"""
+
+
+def test_a_guests_vmlinux_names_its_symbols(mixed, monkeypatch, capfd):
+    monkeypatch.chdir(mixed)
+    build(mixed / "vmlinux", VMLINUX)
+    words = shlex.split("kvm --guestvmlinux vmlinux -i perf.data.kvm report --stdio")
+    theirs = perf(*words)
+    assert main(words) == theirs.returncode
+    out = capfd.readouterr().out
+    assert without_tip(out) == without_tip(theirs.stdout)
+    assert "[g] do_guest" in out
+
+
+def build(path, assembly: str) -> None:
+    """A kernel's ELF file, at the kernel's address."""
+    words = [
+        "riscv64-linux-gnu-gcc", "-nostdlib", "-static", f"-Wl,-Ttext={KERNEL:#x},-e_text",
+        "-x", "assembler", "-", "-o", path,
+    ]  # fmt: skip
+    try:
+        subprocess.run(words, input=assembly.encode(), check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        absent(f"no cross compiler: {error}")
 
 
 GUEST_SYMBOLS = "--guestkallsyms=guest --guestmodules=modules"

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from rvperf.cli import virtual_options
 from rvperf.results import Exit
 from tests.cli.conftest import SessionError
 from tests.oracles import perf
@@ -272,7 +273,7 @@ def test_usage_names_perfs_options_in_perfs_order(rvperf):
     ours = rvperf("stat", "-h").err.replace("rvperf", "perf").splitlines()
     option = re.compile(r" +(?:-\w, )?--([\w-]+)")
     names = [option.match(line).group(1) for line in ours if option.match(line)]
-    own = {"sysroot", "allow-write", "engine"}
+    own = {"sysroot", "allow-write", "engine"} | {one.long for one in virtual_options.OPTIONS}
     shared = [
         line for line in theirs if option.match(line) and option.match(line).group(1) in names
     ]

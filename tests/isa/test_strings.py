@@ -18,6 +18,7 @@ from isa.strings import IsaStringError, extensions_of, ratified
         ("rv64gcsvinval", {"Svinval"}),
         ("rv64gch_sscofpmf_shlcofideleg", {"H", "Sscofpmf", "Shlcofideleg"}),
         ("rv64g_smcsrind_ssccfg", {"Smcsrind", "Smcdeleg"}),
+        ("rv64gc_h_sscsrind_ssctr_svade", {"H", "Smcsrind", "Smctr"}),
     ],
 )
 def test_names_extensions(text, named):

@@ -365,3 +365,32 @@ def test_xinh_bits_of_modes_that_there_are_not_read_zero():
     assert value(hart, "mhpmevent3") == ONES & ~(15 << 56)
     hart = hart_in(M, extensions=EXTENSIONS, mhpmevent3=ONES)
     assert value(hart, "mhpmevent3") == ONES & ~(3 << 56)
+
+
+# A run through modes, as public tests of Smcntrpmf with H do it.
+
+
+@pytest.mark.parametrize("mode", [S, U, VS, VU])
+@pytest.mark.parametrize("inhibited", [0, *(1 << INHIBITS[each] for each in MODES), 31 << 58])
+def test_norm_instret_xret(machine, mode, inhibited):
+    """And instret_exception, transition_counting_defined: an mret into the mode, four instructions
+    and an ecall there, and one instruction of the handler. The mret is M-mode's. The ecall counts
+    in its mode: this hart has it so (docs/architecture.md), where the manual would not."""
+    body = nops(4) + word("ecall")
+    extensions = (*EXTENSIONS, "Smcntrpmf")
+    engine, hart = machine(M, word("mret") + body, extensions, mtvec=RAM_AT + 0x100)
+    hart.ram.write(RAM_AT + 0x100, nops(1))
+    previous = (mode & 3) << 11 | (1 << 39 if mode in (VS, VU) else 0)
+    csr(hart, "mepc", RAM_AT + 4)
+    csr(hart, "mstatus", previous)
+    csr(hart, "minstretcfg", inhibited)
+    csr(hart, "mhpmevent3", INSTRUCTIONS | inhibited)
+    csr(hart, "minstret", 0)
+    with pytest.raises(Trap) as trap:
+        engine.run(10)
+    assert hart.mode == mode
+    hart.take(trap.value)
+    engine.run(1)
+    executed = {M: 2, mode: 5}
+    counted = sum(count for each, count in executed.items() if not inhibited >> INHIBITS[each] & 1)
+    assert value(hart, "minstret") == value(hart, "mhpmcounter3") == counted

@@ -181,12 +181,12 @@ def test_norm_smcdeleg_delegated_access(mode, number):
 
 
 @pytest.mark.parametrize("name", ["sireg", "sireg2", "sireg3", "sireg4", "sireg5", "sireg6"])
-@pytest.mark.parametrize("number", range(32))
 @pytest.mark.parametrize("cde", [0, CDE])
-def test_norm_Ssccfg_hyp_vs_access_sireg_conditional(number, name, cde):
+def test_norm_Ssccfg_hyp_vs_access_sireg_conditional(name, cde):
     """2 or 22 by CDE, whatever hcounteren says; and of vsireg* from M and HS always 2."""
-    hart = hart_with(menvcfg=cde, mcounteren=ONES, vsiselect=0x40 + number)
-    for hcounteren in (0, ONES):
+    hart = hart_with(menvcfg=cde, mcounteren=ONES)
+    for number, hcounteren in product(range(32), (0, ONES)):
+        csr(hart, "vsiselect", 0x40 + number)
         csr(hart, "hcounteren", hcounteren)
         for access in (reads(hart, VS, name), writes(hart, VS, name, 0)):
             assert access == ((22,) if cde else (2,))

@@ -179,6 +179,8 @@ def test_six_designs_fit_in_80_columns():
 
 def test_notes_follow_the_table():
     assert compare.text((SBI,)).endswith("\n sbi: n=1, h=0\n\n")
+    same = replace(SBI, vpmu="deleg")
+    assert compare.text((SBI, same)).endswith("\n sbi, deleg: n=1, h=0\n\n")
 
 
 KEYS = (
@@ -233,6 +235,35 @@ def test_a_diagram_follows_the_steps_through_the_lanes():
         "      1.500   |    o    |    |     csrr scountovf & co <now>",
         "",
     ]
+
+
+def test_csr_accesses_in_a_row_are_one_step():
+    row = [
+        ("HS", "csrr sepc", "csr"),
+        ("HS", "csrr scause", "csr"),
+        ("HS", "csrw sip", "csr"),
+        ("HS", "ecall PMU.COUNTER_STOP", "sbi"),
+        ("M", "csrr mepc", "csr"),
+        ("HS", "csrr sip", "csr"),
+    ]
+    steps = tuple(Operation(1000 * n, *one) for n, one in enumerate(row))
+    page = lanes.text((replace(SBI, operations=steps),))
+    assert page.splitlines()[3:] == [
+        "      0.000   |    |    o    |     csrr sepc scause, csrw sip",
+        "      3.000   |    |    o    |     ecall PMU.COUNTER_STOP",
+        "      4.000   |    |    +--->o     csrr mepc",
+        "      5.000   |    |    o<---+     csrr sip",
+        "",
+    ]
+    assert len(lanes.text((replace(SBI, operations=steps),), fold=False).splitlines()) == 10
+
+
+def test_long_steps_go_on_below():
+    row = tuple(Operation(0, "HS", f"csrr counter{n}", "csr") for n in range(9))
+    lines = lanes.text((replace(SBI, operations=row),)).splitlines()[3:]
+    assert lines[0].startswith("      0.000   |    |    o    |     csrr counter0 counter1")
+    assert lines[1].startswith("              |    |    |    |     counter")
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_design_without_an_overflow_says_so():

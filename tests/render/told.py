@@ -57,6 +57,7 @@ class MadeUp:
         return []
 
     why = "there is no code"
+    foreign = None
 
     def lines(self, address):
         n = (address - self.base) // SLOT

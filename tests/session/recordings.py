@@ -40,8 +40,8 @@ def recorded(
             descriptors=(nowhere, nowhere, nowhere),
         )
         request = RecordRequest(
-            workload, parse_events(events), How(**how), ("rvperf", "record"), str(output),
-            build_ids=build_ids, build_id_directory=build_id_directory,
+            workload, parse_events(events, sampling=True), How(**how), ("rvperf", "record"),
+            str(output), build_ids=build_ids, build_id_directory=build_id_directory,
         )  # fmt: skip
         return record(request)
     finally:

@@ -22,11 +22,11 @@ class FakeDriver:
     def supports(self, event) -> int:
         return EOPNOTSUPP if event.selector == UNKNOWN else 0
 
-    def _did(self, what, event) -> None:
+    def note(self, what, event) -> None:
         self.calls.append((what, event.owner))
 
     def add(self, event, start=True) -> bool:
-        self._did("add", event)
+        self.note("add", event)
         if len(self.counting) == self.size:
             return False
         self.counting.append(event)
@@ -34,21 +34,21 @@ class FakeDriver:
         return True
 
     def delete(self, event) -> None:
-        self._did("del", event)
+        self.note("del", event)
         self.counting.remove(event)
         self.stopped.discard(event)
 
     def start(self, event, reload=True) -> None:
-        self._did("start", event)
+        self.note("start", event)
         self.stopped.discard(event)
         self._preset(event)
 
     def stop(self, event, update=True) -> None:
-        self._did("stop", event)
+        self.note("stop", event)
         self.stopped.add(event)
 
     def read(self, event) -> None:
-        self._did("read", event)
+        self.note("read", event)
 
     def overflow(self, deliver) -> int:
         found, self.pending = self.pending, []

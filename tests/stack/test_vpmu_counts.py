@@ -13,11 +13,11 @@ import pytest
 from isa.modes import VS, VU
 from rvperf.stack.events_core import EventAttr
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
-from tests.stack.virtual import CYCLES, INSTRUCTIONS, SSTATUS, Stack, sampling
+from tests.stack.virtual import CYCLES, INSTRUCTIONS, SIE_BIT, SSTATUS, Stack, sampling
 
-SOURCES = {INSTRUCTIONS: "instructions", CYCLES: "cycles"}
+LOADS = 0x10000
+SOURCES = {LOADS: "loads", INSTRUCTIONS: "instructions", CYCLES: "cycles"}
 PERIOD = 8_000
-SIE_BIT = 1 << 1
 FILTERS = {  # of perf, in a guest
     "": ({}, (VS, VU)),
     ":u": ({"exclude_kernel": True, "exclude_hv": True}, (VU,)),
@@ -33,45 +33,57 @@ KINDS = [
 
 
 class Truth:
-    """What the one event of a guest's driver should have counted, in some modes."""
+    """What the events of a guest's driver should have counted: `modes` has, by event, in which.
 
-    def __init__(self, guest, source, modes):
-        self.guest, self.source, self.modes = guest, source, modes
-        self.total, self.since, self.last = 0, None, 0
+    `total` is complete for events that stand still.
+    """
+
+    def __init__(self, guest, modes):
+        self.guest, self.modes = guest, modes
+        self.total = dict.fromkeys(modes, 0)
+        self.since = {}  # the ledger when an event started
+        self.ledgers = []  # at each operation that may start or stop counters
         guest.on_operation = self._operation
-        driver = guest.core.driver
-        for name in ("_start", "_restart_used"):
-            self._watch(driver, name, self._started)
-        for name in ("_stop", "_stop_used"):
-            self._watch(driver, name, self._stopped)
+        self.driver = driver = guest.core.driver
+        for name in ("_start", "_restart_used", "_stop", "_stop_used"):
+            setattr(driver, name, self._watched(getattr(driver, name), getattr(self, name)))
 
-    def ledger(self):
-        """How many there have been in all."""
-        return sum(self.guest.hart.counts[mode][self.source] for mode in self.modes)
+    def ledger(self, event):
+        """How many there have been of an event in all."""
+        source = SOURCES[event.selector]
+        return sum(self.guest.retired(mode, source) for mode in self.modes[event])
 
     def _operation(self, operation):
         what, _, name, *_ = operation
         if what == "call" or (what == "write" and name == "scountinhibit"):
-            self.last = self.ledger()
+            self.ledgers.append({event: self.ledger(event) for event in self.modes})
 
-    @staticmethod
-    def _watch(driver, name, then):
-        method = getattr(driver, name)
-
+    def _watched(self, method, then):
         def watched(*arguments):
+            first = len(self.ledgers)
             method(*arguments)
-            then()
+            then(self.ledgers[first:], *arguments)
 
-        setattr(driver, name, watched)
+        return watched
 
-    def _started(self):
-        if self.since is None:
-            self.since = self.last
+    def _start(self, ledgers, event, value):
+        self.since[event] = ledgers[-1][event]
 
-    def _stopped(self):
-        if self.since is not None:
-            self.total += self.last - self.since
-            self.since = None
+    def _restart_used(self, ledgers, overflown):
+        """Those that haven't overflown start first, unless all start at once."""
+        for event in self.driver.events.values():
+            if event not in self.since:
+                turn = (overflown & (2 << event.idx) - 1).bit_count()
+                late = overflown >> event.idx & 1 and len(ledgers) > 1
+                self.since[event] = ledgers[turn if late else 0][event]
+
+    def _stop(self, ledgers, event):
+        if event in self.since:
+            self.total[event] += ledgers[-1][event] - self.since.pop(event)
+
+    def _stop_used(self, ledgers):
+        for event in self.driver.events.values():
+            self._stop(ledgers, event)
 
 
 def lead_a_life(guest, seed, leaves=True):
@@ -105,7 +117,7 @@ def lead_a_life(guest, seed, leaves=True):
         random.choice(things)()
 
 
-@pytest.mark.parametrize("selector", SOURCES)
+@pytest.mark.parametrize("selector", [INSTRUCTIONS, CYCLES])
 @pytest.mark.parametrize("modifier", FILTERS)
 @pytest.mark.parametrize("vpmu, options", KINDS)
 def test_a_guest_counts_exactly_what_it_retires(vpmu, options, modifier, selector):
@@ -113,18 +125,48 @@ def test_a_guest_counts_exactly_what_it_retires(vpmu, options, modifier, selecto
     stack, found = Stack(vpmu, **options), []
 
     def run(guest):
-        truth = Truth(guest, SOURCES[selector], modes)
         event = sampling(guest, PERIOD, selector=selector, **excluded)
+        truth = Truth(guest, {event: modes})
         guest.core.enable(event)
         lead_a_life(guest, seed=4)
         guest.core.switch_out("task")
-        found.extend((event.count, truth.total))
+        guest.core.switch_in("task")
+        guest.core.close(event)
+        found.extend((event.count, truth.total[event]))
 
     guest = stack.run(run)
     count, truth = found
     assert count == truth > 2 * PERIOD
     # Periods go on where they ended, so that none is lost by what was counted too far.
-    assert guest.samples == guest.overflows == count // PERIOD
+    assert guest.samples + guest.missed == count // PERIOD
+    assert guest.missed < guest.samples <= guest.overflows
+
+
+@pytest.mark.parametrize("vpmu, options", KINDS)
+def test_several_events_of_a_guest_count_exactly_beside_each_other(vpmu, options):
+    """With periods of their own, so that some go on where they were when others overflow."""
+    stack, found = Stack(vpmu, **options), {}
+
+    def run(guest):
+        events = {
+            sampling(guest, PERIOD, **FILTERS[""][0]): (VS, VU),
+            sampling(guest, PERIOD + 999, CYCLES, **FILTERS[":k"][0]): (VS,),
+            sampling(guest, 1 << 40, LOADS, **FILTERS[":u"][0]): (VU,),
+        }
+        truth = Truth(guest, events)
+        for event in events:
+            guest.core.enable(event)
+        lead_a_life(guest, seed=8)
+        guest.core.switch_out("task")
+        guest.core.switch_in("task")
+        for event in events:
+            guest.core.close(event)
+            found[event.selector, event.sample_period] = event.count, truth.total[event]
+            found["samples"] = found.get("samples", 0) + event.count // event.sample_period
+
+    guest = stack.run(run)
+    assert guest.samples + guest.missed == found.pop("samples") >= 5
+    assert all(count == truth for count, truth in found.values()), found
 
 
 @pytest.mark.parametrize("vpmu", DESIGNS)
@@ -132,16 +174,19 @@ def test_a_guest_that_only_counts_may_read_at_any_time(vpmu):
     stack, found = Stack(vpmu), []
 
     def run(guest):
-        truth = Truth(guest, "instructions", (VS, VU))
         guest.core.switch_in("task")
-        event = guest.core.open(EventAttr(INSTRUCTIONS), "task")
+        event = guest.core.open(EventAttr(INSTRUCTIONS, disabled=True), "task")
+        truth = Truth(guest, {event: (VS, VU)})
+        guest.core.enable(event)
         for seed in range(3):
             lead_a_life(guest, seed)
-            # The read itself: what is charged before the counter is read is in it.
+            before = truth.ledger(event)
             count = guest.core.read(event).count
-            assert truth.total < count <= truth.total + truth.ledger() - truth.since
+            # The read's own instructions up to where the counter is read are in it.
+            ran = truth.total[event] - truth.since[event]
+            assert before <= count - ran <= truth.ledger(event)
         guest.core.close(event)
-        found.extend((event.count, truth.total))
+        found.extend((event.count, truth.total[event]))
 
     stack.run(run)
     assert found[0] == found[1]

@@ -90,7 +90,8 @@ PERIOD = 20_000  # further than any single piece of the host's work goes
 def host_sampling(vpmu, guest_samples=True, leaves=True, **excluded):
     """The stack after a run in which both sample, the host's event, and its samples. `leaves`:
     the vCPU leaves the hart at times."""
-    stack, events, samples = Stack(vpmu), [], []
+    options = {"counters": 4} if vpmu == "mediated" else {}
+    stack, events, samples = Stack(vpmu, **options), [], []
 
     def begin():
         events.append(opened(stack, sample_period=PERIOD, **excluded))
@@ -106,6 +107,8 @@ def host_sampling(vpmu, guest_samples=True, leaves=True, **excluded):
             guest.core.enable(event)
         lead_a_life(guest, 5, leaves)
         guest.core.switch_out("task")
+        guest.core.switch_in("task")
+        guest.core.close(event)
         guest.let_host(end)
         guest.counted = event.count
 
@@ -118,7 +121,7 @@ def host_sampling(vpmu, guest_samples=True, leaves=True, **excluded):
 def test_both_sample_at_the_same_time_and_lose_nothing(vpmu, excluded):
     _, guest, event, samples = host_sampling(vpmu, **excluded)
     assert len(samples) == event.count // PERIOD > 5
-    assert guest.samples == guest.counted // 8000 > 2
+    assert guest.samples + guest.missed == guest.counted // 8000 > 2
 
 
 @pytest.mark.parametrize("excluded", [{"exclude_guest": True}, {}])
@@ -139,11 +142,11 @@ def test_it_disturbs_even_a_guest_that_does_not_sample():
     assert samples == []
 
 
-def test_and_makes_a_guest_that_samples_lose_samples_too():
+def test_and_makes_a_guest_that_samples_lose_counts_too():
     """The guest's driver has stopped its counters, and leaves them standing (IRQ_NONE)."""
     _, alone, _, _ = host_sampling("snapshot", leaves=False)
     _, guest, _, _ = host_sampling("deleg", leaves=False)
-    assert guest.samples < alone.samples
+    assert guest.counted < alone.counted
 
 
 @pytest.mark.parametrize("guest_samples", [True, False])
@@ -159,7 +162,7 @@ def test_a_host_that_lends_the_whole_pmu_is_blind_while_the_guest_runs():
     """`mediated`: the host's events are off between entry and exit, even those that would count
     the guest."""
     stack, guest, event, samples = host_sampling("mediated")
-    assert guest.samples == guest.counted // 8000 > 2
+    assert guest.samples + guest.missed == guest.counted // 8000 > 2
     hart = stack.hart
     assert 0 < event.count < retired(hart, S, U)
     # It counted nothing of the guest: another that is for the guest alone counts nothing at all.

@@ -6,17 +6,20 @@ does is a function that is given it.
 
 from __future__ import annotations
 
+import re
+
 from isa.causes import Cause
 from isa.csrs import CSR_NUMBERS
 from isa.modes import VS, VU, M, S
 from rvperf.machine.hart import Hart
+from rvperf.machine.pmu import SOURCES
 from rvperf.machine.ram import Ram
 from rvperf.machine.traps import Trap
 from rvperf.stack.events_core import EventAttr, EventsCore
 from rvperf.stack.firmware import Firmware
 from rvperf.stack.hypervisor import Hypervisor, Vcpu, Vm
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
-from rvperf.stack.level import Level
+from rvperf.stack.level import ACCESSES, Level
 from rvperf.stack.pmu_drivers.delegation import DelegationDriver
 from rvperf.stack.pmu_drivers.sbi import SbiDriver
 from rvperf.stack.sbi import Base, Extension, Snapshot, name_of
@@ -26,9 +29,10 @@ TABLES = 4 << 20
 SIP, SIE, STVEC, SSTATUS, SEPC, SCAUSE = (
     CSR_NUMBERS[name] for name in ("sip", "sie", "stvec", "sstatus", "sepc", "scause")
 )
-SPP, WFI = 1 << 8, 0x10500073
+SIE_BIT, SPP, WFI = 1 << 1, 1 << 8, 0x10500073
 CYCLES, INSTRUCTIONS = 1, 2
-# The CSRs of a PMU, beside the counters: what else is accessed isn't its affair.
+# The CSRs of a PMU: what else is accessed isn't its affair.
+COUNTER = re.compile(r"cycle|instret|hpmcounter\d+")
 OF_PMUS = {"siselect", "sireg", "sireg2", "scountinhibit", "vscountinhibit", "scountovf", "sip"}
 
 
@@ -40,15 +44,45 @@ class Guest(Level):
         self.stack, self.vcpu = stack, vcpu
         self.core = None
         self.overflows = 0
-        self.samples = 0
+        self.samples = self.missed = 0
         self.done = False
+        # The ledger of VS and VU when the vCPU left the hart, and what others did in it so far.
+        self.left = {mode: dict.fromkeys(SOURCES, 0) for mode in (VS, VU)}
+        self.others = {mode: dict.fromkeys(SOURCES, 0) for mode in (VS, VU)}
 
     def boot(self, driver) -> None:
         """Set up traps, and the driver."""
         self.write(STVEC, 0xFFFFFFFF80000000)
         driver.probe()
         self.core = EventsCore(driver, lambda: self.hart.cycles)
-        self.set(SSTATUS, 1 << 1)
+        driver.start = self._noting_missed(driver.start)
+        for name in ("open", "close", "enable", "read", "exec", "exit", "switch_in", "switch_out"):
+            setattr(self.core, name, self._undisturbed(getattr(self.core, name)))
+        self.set(SSTATUS, SIE_BIT)
+
+    def _noting_missed(self, start):
+        """A period that ended while an event was switched out is no sample: riscv_pmu_start doesn't
+        look at what riscv_pmu_event_set_period tells it."""
+
+        def started(event, reload=True):
+            self.missed += event.sampling and event.period_left <= 0
+            start(event, reload)
+
+        return started
+
+    def _undisturbed(self, method):
+        """The kernel calls its core with interrupts off."""
+
+        def call(*arguments, **named):
+            was_on = self.read(SSTATUS) & SIE_BIT
+            self.clear(SSTATUS, was_on)
+            try:
+                return method(*arguments, **named)
+            finally:
+                self.set(SSTATUS, was_on)
+                self.poll()
+
+        return call
 
     def interrupted(self) -> None:
         """The overflow interrupt, while the kernel itself runs."""
@@ -66,6 +100,20 @@ class Guest(Level):
         self.hart.charge(instructions, instructions)
         self.poll()
 
+    def retired(self, mode, source="instructions") -> int:
+        """How many there have been in VS-mode or VU-mode of this vCPU's."""
+        return self.hart.counts[mode][source] - self.others[mode][source]
+
+    def comes(self) -> None:
+        """Its vCPU comes to the hart: what has happened there since it left was others'."""
+        for mode, counts in self.others.items():
+            for source in counts:
+                counts[source] += self.hart.counts[mode][source] - self.left[mode][source]
+
+    def goes(self) -> None:
+        """Its vCPU leaves the hart."""
+        self.left = {mode: dict(self.hart.counts[mode]) for mode in self.left}
+
     def user(self, instructions: int) -> None:
         """Execute some instructions in VU-mode, behind which is an ecall to VS-mode."""
         hart = self.hart
@@ -78,7 +126,7 @@ class Guest(Level):
             if hart.mode == VS:
                 self.interrupted()
         hart.take(Trap(Cause.ENVIRONMENT_CALL_FROM_U))
-        self.set(SSTATUS, 1 << 1)
+        self.set(SSTATUS, SIE_BIT)
 
     def sampled(self, event) -> None:
         """A period of an event is over."""
@@ -119,8 +167,8 @@ class Stack:
     """A hart with everything on it, for the design `vpmu`. Run `run(guest)` in the guest, or one
     in each of several VMs of this design, or of those named in `vpmus`."""
 
-    def __init__(self, vpmu: str, quirks=(), vpmus=(), guest=Guest, **options):
-        self.guest = guest
+    def __init__(self, vpmu: str, quirks=(), vpmus=(), vcpus=1, guest=Guest, **options):
+        self.guest, self.vcpus = guest, vcpus
         self.quirks = frozenset(quirks)
         designs = [DESIGNS[name] for name in vpmus or (vpmu,)]
         ram = Ram(MEMORY * (1 + len(designs)))
@@ -138,12 +186,15 @@ class Stack:
         self.guests: list[Guest] = []
         self.wanted: list = []
         """What the host is to do behind the next exit."""
+        self._load, self._put = self.host.load, self.host.put
+        self.host.load, self.host.put = self._loaded, self._putting
         self._decide = self.host.scheduler.decide
         self.host.scheduler.decide = self._do_wanted
 
     def run(self, *runs) -> Guest:
-        """Boot, and have `run(guest)` executed by a vCPU of each VM. The first one's guest."""
-        for vm, run in zip(self.vms, runs, strict=True):
+        """Boot, and have `run(guest)` executed by each vCPU of each VM. The first one's guest."""
+        vms = [vm for vm in self.vms for _ in range(self.vcpus)]
+        for vm, run in zip(vms, runs, strict=True):
             vcpu = Vcpu(vm, self._software(len(self.guests), run))
             vcpu.software = self.guest(self, vcpu)
             self.guests.append(vcpu.software)
@@ -161,15 +212,23 @@ class Stack:
     def _software(self, number: int, run):
         def software():
             guest = self.guests[number]
-            vm = guest.vcpu.vm
-            guest.boot(self.driver_for(guest, vm.vpmu.guest_driver, vm.memory))
+            vcpu = guest.vcpu
+            guest.boot(self.driver_for(guest, vcpu.vpmu.guest_driver, vcpu.vm.memory))
             self.started(guest)
             run(guest)
-            guest.done = vm.stopped = True
+            guest.done = True
             while not all(one.done for one in self.guests):
-                guest.ask()  # from which it doesn't come back
+                guest.wait()
 
         return software
+
+    def _loaded(self, vcpu) -> None:
+        vcpu.software.comes()
+        self._load(vcpu)
+
+    def _putting(self) -> None:
+        self.host.vcpu.software.goes()
+        self._put()
 
     def _do_wanted(self) -> None:
         while self.wanted:
@@ -188,25 +247,13 @@ class Stack:
     def driver_for(self, level, kind, memory):
         """A kernel's driver by name. Where counters are passed through, the host's are the last."""
         if kind == "delegation":
-            given = getattr(self.vpmu, "delegated", 0)
+            given = self.vpmu.reserved
             ours = {"lowest_first": False, "limit": ~given} if given and level is self.host else {}
             return DelegationDriver(level, quirks=self.quirks, **ours)
         if kind == "snapshot":
-            return SbiDriver(level, Snapshot(memory, memory.base), self.quirks)
+            page = Snapshot(memory, memory.base + Snapshot.SIZE * level.vcpu.number)
+            return SbiDriver(level, page, self.quirks)
         return SbiDriver(level, quirks=self.quirks)
-
-
-class Exits(list):
-    """Exits of a vCPU that note interrupts among `words`."""
-
-    def __init__(self, words):
-        super().__init__()
-        self.words = words
-
-    def append(self, exit) -> None:
-        if exit.cause >> 63:
-            self.words.append(f"I {exit.cause & 63}")
-        super().append(exit)
 
 
 class Trace:
@@ -219,7 +266,7 @@ class Trace:
 
     def __init__(self, stack, guest):
         self.words: list[str] = []
-        self.exits = guest.vcpu.exits = Exits(self.words)
+        self.exits = guest.vcpu.exits
         guest.on_operation = lambda operation: self._note("E", "G", operation)
         stack.host.on_operation = lambda operation: self._note("h", "H", operation)
 
@@ -237,15 +284,16 @@ class Trace:
         return lines
 
     def _note(self, call, access, operation) -> None:
-        what, _, name, *function = operation
+        what, _, *name = operation
         if what == "call":
-            self.words.append(f"{call} {name_of(name, *function)}".replace("PMU.COUNTER_", ""))
-        elif name not in OF_PMUS and not name.startswith("hpmcounter") and name != "instret":
-            return
-        elif what == "trapped":
-            self.words[-1] = "T" + self.words[-1][1:]
-        else:
-            self.words.append(f"{access} {what} {name}")
+            self.words.append(f"{call} {name_of(*name)}".replace("PMU.COUNTER_", ""))
+        elif what == "exit" and name[0] >> 63:
+            self.words.append(f"I {name[0] & 63}")
+        elif what in (*ACCESSES, "trapped") and (name[0] in OF_PMUS or COUNTER.match(name[0])):
+            if what == "trapped":
+                self.words[-1] = "T" + self.words[-1][1:]
+            else:
+                self.words.append(f"{access} {what} {name[0]}")
 
 
 def sampling(guest, period: int, selector: int = INSTRUCTIONS, **more):

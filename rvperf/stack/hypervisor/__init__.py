@@ -175,11 +175,11 @@ class Hypervisor(Level):
         self.vcpu = vcpu
         hart, before = self.hart, self.counters_of
         if before is not None and before is not vcpu:
-            before.vm.vpmu.evicted(before)
-        self.write(HENVCFG, STCE | CACHE_BLOCKS | vcpu.vm.vpmu.henvcfg)
+            before.vpmu.evicted(before)
+        self.write(HENVCFG, STCE | CACHE_BLOCKS | vcpu.vpmu.henvcfg)
         if self.smstateen:
-            self.write(HSTATEEN0, vcpu.vm.vpmu.hstateen0)
-        vcpu.vm.vpmu.loaded(vcpu)
+            self.write(HSTATEEN0, vcpu.vpmu.hstateen0)
+        vcpu.vpmu.loaded(vcpu)
         for csr in OWN:
             self.write(csr, vcpu.csrs[csr])
         self.write(HVIP, vcpu.hvip)
@@ -195,7 +195,7 @@ class Hypervisor(Level):
     def put(self) -> None:
         """Take the vCPU's state out of the hart."""
         vcpu, hart = self.vcpu, self.hart
-        vcpu.vm.vpmu.leaving(vcpu)
+        vcpu.vpmu.leaving(vcpu)
         if self.core:
             self.core.switch_out(vcpu)
         self.charge(costs.PUT)
@@ -204,7 +204,7 @@ class Hypervisor(Level):
         vcpu.x = array("Q", hart.x[0:32].tobytes())
         vcpu.f = array("Q", hart.f[0:32].tobytes())
         vcpu.fcsr = hart.fcsr
-        vcpu.vm.vpmu.putting(vcpu)
+        vcpu.vpmu.putting(vcpu)
         self.vcpu = None
 
     # World switches: __kvm_riscv_switch_to, with what kvm_arch_vcpu_ioctl_run does around it.
@@ -213,7 +213,7 @@ class Hypervisor(Level):
         """Go into the guest, with interrupts off."""
         self.charge(costs.RUN)
         self.clear(SSTATUS, SIE_BIT)
-        vcpu.vm.vpmu.entering(vcpu)
+        vcpu.vpmu.entering(vcpu)
         self.write(HVIP, vcpu.hvip)
         self.host_scounteren = self.swap(SCOUNTEREN, vcpu.scounteren)
         self.host_senvcfg = self.swap(SENVCFG, vcpu.senvcfg)
@@ -224,12 +224,14 @@ class Hypervisor(Level):
         self.write(SEPC, vcpu.sepc)
         if vcpu.exits and vcpu.exits[-1].duration is None:
             vcpu.exits[-1].duration = self.hart.cycles - vcpu.exits[-1].time
+        self.note("enter", VS if vcpu.sstatus & SPP else VU)
         self.hart.sret()
 
     def trap(self) -> None:
         """A guest has trapped to HS-mode: do what it needs, and let one go on."""
         vcpu, hart = self.vcpu, self.hart
-        at = hart.cycles
+        at, known = hart.cycles, hart.csr_value
+        self.note("exit", VS if known(SSTATUS) & SPP else VU, known(SCAUSE))
         self.charge_closed(costs.EXIT)
         vcpu.sepc = self.read(SEPC)
         self.swap(STVEC, HOST_VECTOR)
@@ -243,7 +245,7 @@ class Hypervisor(Level):
         vcpu.synchronise(self.read(HVIP))
         mode = VS if vcpu.sstatus & SPP else VU
         vcpu.exits.append(exit := Exit(cause, mode, at))
-        vcpu.vm.vpmu.exited(vcpu, cause)
+        vcpu.vpmu.exited(vcpu, cause)
         self.set(SSTATUS, SIE_BIT)  # the host's interrupts are served here
         self.poll()
         if not cause & INTERRUPT:
@@ -286,7 +288,7 @@ class Hypervisor(Level):
             return "wfi"
         if isinstance(found, CsrAccess):
             name = CSR_NAMES.get(found.csr, f"{found.csr:#x}")
-            if vcpu.vm.vpmu.access(vcpu, found):
+            if vcpu.vpmu.access(vcpu, found):
                 vcpu.sepc += 4
                 return name
             self.redirect(vcpu, Cause.ILLEGAL_INSTRUCTION, instruction)
@@ -338,6 +340,7 @@ class Hypervisor(Level):
     def interrupted(self) -> None:
         """An interrupt of the host's, while it lets them in."""
         cause, origin = self.read(SCAUSE), self.origin
+        self.note("interrupt", S, cause)
         at = self.read(SEPC)
         self.charge_closed(costs.INTERRUPT)
         if cause == INTERRUPT | Interrupt.SUPERVISOR_TIMER:
@@ -372,8 +375,8 @@ class Hypervisor(Level):
         self.write(STIMECMP, -(-max(min(times), soon) // NS_PER_TIME) if times else NEVER)
         self.armed = True
 
-    def _did(self, *operation) -> None:
-        super()._did(*operation)
+    def note(self, *operation) -> None:
+        super().note(*operation)
         if operation[0] == "call":
             self.calls_by_origin[self.origin] += 1
 

@@ -48,7 +48,7 @@ class GuestSbi:
 
     def services(self, vcpu) -> dict:
         """What a vCPU can call."""
-        vpmu, event = self.vm.vpmu, self.vm.vpmu.firmware_event
+        vpmu, event = vcpu.vpmu, vcpu.vpmu.firmware_event
 
         def set_timer(value: int, *_) -> None:
             event(FirmwareEvent.SET_TIMER)
@@ -57,7 +57,7 @@ class GuestSbi:
         def send_ipi(mask: int, first: int, *_) -> None:
             event(FirmwareEvent.IPI_SENT)
             for other in self.among(mask, first):
-                other.vm.vpmu.firmware_event(FirmwareEvent.IPI_RECEIVED)
+                other.vpmu.firmware_event(FirmwareEvent.IPI_RECEIVED)
                 vcpu.hypervisor.inject(other, Interrupt.VIRTUAL_SUPERVISOR_SOFTWARE)
 
         def fence(which: FirmwareEvent):

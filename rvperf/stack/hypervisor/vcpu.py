@@ -55,6 +55,7 @@ class Vcpu:
 
     def __init__(self, vm, run: Callable[[], None]):
         self.vm, self.number = vm, len(vm.vcpus)
+        self.vpmu = vm.vpmu.another() if vm.vcpus else vm.vpmu
         vm.vcpus.append(self)
         self.software = None
         self.hypervisor = vm.hypervisor

@@ -11,7 +11,8 @@ class Vm:
     """A VM of `hypervisor`, number `number`, with `size` bytes of memory at `at` of the host's.
 
     `tables` is where in the host's memory its second-stage tables lie, (start, end). `vpmu` is the
-    design of its PMU (rvperf.stack.hypervisor.vpmu).
+    design of its PMU (rvperf.stack.hypervisor.vpmu): the first vCPU's, and what others' are made
+    like.
     """
 
     BASE = 0x8000_0000  # where guests have their memory

@@ -401,6 +401,8 @@ class Kernel(Level):
             self.arm()
         hart.write_csr(SEPC, self.current.pc)
         self.entered = hart.cycles
+        if self.on_operation:
+            self.note("return", self.user_mode)
         hart.sret()
         if self.perf:
             self.perf.resume()
@@ -417,10 +419,10 @@ class Kernel(Level):
         self.current.system_ns += cycles
         if self.driven and not self.masked:
             self.perf.let_pass(cost, instructions, cycles)
+        elif self.above:
+            self.let_pass(instructions, cycles)
         else:
             self.hart.charge(instructions, cycles)
-            if self.above:
-                self.poll()
 
     def interrupted(self):
         """An interrupt has come while the kernel worked with interrupts on."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from isa.csrs import CSR_NUMBERS
 from isa.record import Record
-from rvperf.machine.pmu import EVENTS, SOURCES
+from rvperf.machine.pmu import EVENTS
 from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
 
 from . import costs, kallsyms
@@ -22,7 +22,6 @@ SSTATUS, SEPC, SCAUSE = (CSR_NUMBERS[name] for name in ("sstatus", "sepc", "scau
 SIE = 1 << 1
 TIMER, OVERFLOW = 1 << 63 | 5, 1 << 63 | 13
 SELECTORS = {source: selector for selector, source in EVENTS.items()}
-INSTRUCTIONS, CYCLES = SOURCES.index("instructions"), SOURCES.index("cycles")
 
 
 class Counted(Record):
@@ -182,22 +181,16 @@ class DrivenPerf(PerfEvents):
 
     def let_pass(self, cost, instructions: int, cycles: int) -> None:
         """Let the time of kernel work pass with interrupts on: the PMU's come in its midst."""
-        hart, done = self.hart, 0
-        while instructions or cycles:
-            hart.collect()
-            due = hart.pmu.due()
-            share = -(-instructions * due[CYCLES] // cycles) if cycles else instructions
-            part = min(instructions, due[INSTRUCTIONS], share)
-            time = cycles
-            if part < instructions:
-                time = min(due[CYCLES], -(-cycles * part // instructions), cycles)
-            hart.charge(part, time)
-            instructions, cycles, done = instructions - part, cycles - time, done + part
+        hart = self.hart
+
+        def let_in(done: int) -> None:
             self.working = cost, done
             hart.pc = self.symbols.place(cost.symbol, done)
             hart.write_csr(SSTATUS, hart.read_csr(SSTATUS) | SIE)
             self.kernel.poll()
             hart.write_csr(SSTATUS, hart.read_csr(SSTATUS) & ~SIE)
+
+        self.kernel.let_pass(instructions, cycles, let_in)
 
     def interrupted(self) -> None:
         """An interrupt has been delivered while the kernel worked: serve it, and return."""
@@ -221,9 +214,13 @@ class DrivenPerf(PerfEvents):
     def overflow(self, at=None) -> None:
         """The PMU's interrupt, with interrupts off; `at` as `working` if it came in the kernel."""
         self._at = at
+        kernel = self.kernel
+        kernel.note("interrupt", kernel.mode, OVERFLOW)
+        kernel.origin, before = "overflow", kernel.origin
         with self.operating():
-            self.kernel.charge(costs.PMU_INTERRUPT)
+            kernel.charge(costs.PMU_INTERRUPT)
             self.core.interrupt()
+        kernel.origin = before
 
     def _sampled(self, event: PerfEvent) -> None:
         """A period of an event's is over, in the PMU's interrupt."""

@@ -321,6 +321,11 @@ class PerfEvents(Sampler):
 
     # Software events and tracepoints.
 
+    def software_sampled(self) -> list[Open]:
+        """The software events and tracepoints that are sampled every so often."""
+        found = [one for some in self.software.values() for one in some]
+        return [one for one in found if one.spec.period and not one.spec.freq]
+
     def _exactly(self, one: Open, where, count: int) -> None:
         key = one.number, where
         self.exact[key] = self.exact.get(key, 0) + count

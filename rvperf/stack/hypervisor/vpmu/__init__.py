@@ -25,6 +25,8 @@ class Vpmu:
     """What the hart has to have, without quirks."""
     hstateen0 = HSENVCFG
     """What hstateen0 is while the guest runs."""
+    reserved = 0
+    """The counters that are the guest's alone, a bit for each."""
     henvcfg = 0
     """What henvcfg has beside what all guests have."""
     guest_driver = host_driver = "none"
@@ -34,6 +36,10 @@ class Vpmu:
         self.counters, self.quirks = counters, quirks
         self.saves = self.restores = 0
         """Registers of counters that were saved and restored for the guest."""
+
+    def another(self) -> Vpmu:
+        """The same for a further vCPU: what it holds is one vCPU's."""
+        return type(self)(self.counters, self.quirks)
 
     @classmethod
     def needs(cls, quirks: Iterable[str]) -> frozenset[str]:

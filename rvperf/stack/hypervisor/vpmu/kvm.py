@@ -180,7 +180,6 @@ class KvmPmu(Vpmu):
     def _start(self, vcpu, pmc: Counter) -> None:
         core = vcpu.hypervisor.core
         if pmc.event is not None:
-            pmc.counted = pmc.event.count
             core.set_period(pmc.event, period(pmc.value))
             core.enable(pmc.event)
         pmc.started = True
@@ -197,9 +196,11 @@ class KvmPmu(Vpmu):
                 continue
             self.overflown &= ~(1 << number)
             if flags & StartFlag.SET_INIT_VALUE:
-                pmc.value = value
+                self._set(pmc, value)
             elif flags & StartFlag.INIT_SNAPSHOT:
-                pmc.value = self.shared[number - base]
+                self._set(pmc, self.shared[number - base])
+            elif pmc.event is not None and "kvm-cumulative-read" not in self.quirks:
+                self._update(vcpu, pmc)
             if pmc.started:
                 error = Error.ALREADY_STARTED
             else:
@@ -261,6 +262,13 @@ class KvmPmu(Vpmu):
                 pmc.value += 1
 
     # Values.
+
+    @staticmethod
+    def _set(pmc: Counter, value: int) -> None:
+        """Give a counter that stands still its value."""
+        pmc.value = value
+        if pmc.event is not None:
+            pmc.counted = pmc.event.count
 
     def _update(self, vcpu, pmc: Counter) -> int:
         """Bring a counter's value up to date, and give it."""

@@ -61,18 +61,21 @@ class PassthroughPmu(Vpmu):
 
     def __init__(self, counters: int = 16, quirks: frozenset[str] = frozenset(), policy="lazy"):
         super().__init__(counters, quirks)
-        self.delegated = ((1 << counters) - 1) << FIRST
-        """The counters that are the guest's, a bit for each."""
+        self.reserved = ((1 << counters) - 1) << FIRST
         self.policy = policy
         self.images: dict = {}
         """By vCPU, what it had when its registers were saved last."""
+
+    def another(self) -> PassthroughPmu:
+        """As `Vpmu.another`."""
+        return type(self)(self.counters, self.quirks, self.policy)
 
     def loaded(self, vcpu) -> None:
         """Delegate the counters, and see that they hold what this vCPU left in them."""
         hypervisor = vcpu.hypervisor
         if hypervisor.counters_of is vcpu:
             return
-        hypervisor.write(HCOUNTEREN, TIME_COUNTER | self.delegated)
+        hypervisor.write(HCOUNTEREN, TIME_COUNTER | self.reserved)
         hypervisor.set(HIDELEG, VSLCOFI)
         self.restore(vcpu)
         hypervisor.counters_of = vcpu
@@ -109,7 +112,7 @@ class PassthroughPmu(Vpmu):
         inhibited = hypervisor.read(VSCOUNTINHIBIT)
         hypervisor.write(VSCOUNTINHIBIT, MASK)
         values, events = {}, {}
-        for number in bits(self.delegated):
+        for number in bits(self.reserved):
             hypervisor.write(SISELECT, WINDOW + number)
             values[number] = hypervisor.read(SIREG)
             events[number] = hypervisor.read(SIREG2)
@@ -121,7 +124,7 @@ class PassthroughPmu(Vpmu):
         hypervisor = vcpu.hypervisor
         image = self.images.pop(vcpu, None) or self.blank()
         hypervisor.write(VSCOUNTINHIBIT, MASK)
-        for number in bits(self.delegated):
+        for number in bits(self.reserved):
             hypervisor.write(SISELECT, WINDOW + number)
             hypervisor.write(SIREG, image.values[number])
             hypervisor.write(SIREG2, image.events[number])
@@ -131,5 +134,5 @@ class PassthroughPmu(Vpmu):
 
     def blank(self) -> Image:
         """A vCPU's registers at its reset."""
-        numbers = list(bits(self.delegated))
-        return Image(dict.fromkeys(numbers, 0), dict.fromkeys(numbers, 0), self.delegated, 0)
+        numbers = list(bits(self.reserved))
+        return Image(dict.fromkeys(numbers, 0), dict.fromkeys(numbers, 0), self.reserved, 0)

@@ -1,11 +1,11 @@
-"""VM exits by their causes: which are the PMU's."""
+"""Which VM exits are the PMU's."""
 
 from __future__ import annotations
 
 from isa.causes import Cause, Interrupt
 from isa.routing import INTERRUPT
 
-PMU_CSRS = ("cycle", "instret", "hpmcounter", "scountovf", "scountinhibit", "sireg", "siselect")
+CSRS = ("cycle", "instret", "hpmcounter", "scountovf", "scountinhibit", "sireg", "siselect")
 
 
 def is_of_pmu(scause: int, key: str) -> bool:
@@ -13,5 +13,5 @@ def is_of_pmu(scause: int, key: str) -> bool:
     if scause == INTERRUPT | Interrupt.COUNTER_OVERFLOW:
         return True
     if scause == Cause.VIRTUAL_INSTRUCTION:
-        return key.startswith(PMU_CSRS)
+        return key.startswith(CSRS)
     return scause == Cause.ENVIRONMENT_CALL_FROM_VS and key.startswith("PMU.")
