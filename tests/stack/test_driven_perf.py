@@ -262,7 +262,7 @@ def test_operations_of_a_whole_recording(program, driver):
     def note(operation):
         if operation[0] == "call":
             done.append(Pmu(operation[3]).name)
-        else:
+        elif operation[0] not in ("interrupt", "return"):
             done.append(f"{operation[0]} {operation[-1]}")
 
     def begin():
