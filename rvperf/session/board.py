@@ -123,12 +123,12 @@ class Board:
         self.while_running: Callable[[], None] | None = None
         """Called now and then while guests run, if set."""
 
-    def vm(self, number: int, vpmu: Vpmu) -> Vm:
-        """A virtual machine, by number from 0."""
+    def vm(self, number: int, vpmu: Vpmu, hart: int = 0) -> Vm:
+        """A virtual machine, by number from 0, that begins on a hart."""
         base = self.ram.base
         tables = base + TABLES_AT + number * TABLES
         memory = base + HOST_MEMORY + number * VM_MEMORY
-        return Vm(self.harts[0].host, number, memory, VM_MEMORY, (tables, tables + TABLES), vpmu)
+        return Vm(self.harts[hart].host, number, memory, VM_MEMORY, (tables, tables + TABLES), vpmu)
 
     def make_engines(self, live: frozenset[str], program: str) -> None:
         """What executes instructions; compiled code is kept under the name `program`."""

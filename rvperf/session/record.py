@@ -158,8 +158,9 @@ class Session:
             )
         return Writer(request.output, self.specs, known, compress=request.compress)
 
-    def run(self) -> RecordResult:
-        machine, recording = self.machine, self.recording
+    def begin(self) -> None:
+        """Open the file, and have the kernel sample."""
+        recording = self.recording
         self.kernel.perf = self.perf
         try:
             recording.begin(self.kernel)
@@ -170,8 +171,12 @@ class Session:
                 "Perf session creation failed.",
                 255,
             ) from None
-        machine.while_running = self.look
+        self.machine.while_running = self.look
         self.announce_delay()
+
+    def run(self) -> RecordResult:
+        self.begin()
+        machine = self.machine
         previous = None
         if self.request.switch_signal:
             previous = signal.signal(signal.SIGUSR2, self._switch)

@@ -11,6 +11,7 @@ from isa.strings import extensions_of
 from rvperf.events import Event
 from rvperf.machine.csrs import QUIRKS as HARTS
 from rvperf.machine.hart import VS
+from rvperf.machine.ram import Window
 from rvperf.results import Count, KvmStatResult, StatResult, VmExitRow
 from rvperf.session import (
     FAILED,
@@ -35,7 +36,7 @@ from rvperf.stack.kernel.samples import Details, Sampling
 from rvperf.stack.pmu_drivers.delegation import DelegationDriver
 from rvperf.stack.pmu_drivers.riscv_pmu import Driver
 from rvperf.stack.pmu_drivers.sbi import SbiDriver
-from rvperf.stack.sbi import Extension, Snapshot, Srst
+from rvperf.stack.sbi import Extension, Hsm, Snapshot, Srst
 
 SHARED_PAGE = 3 << 20  # in a guest's memory: for snapshots of counters
 CYCLES = 1  # SBI's event_idx, which perf itself tries out
@@ -61,38 +62,80 @@ class VmOptions(Record):
     policy: str = "lazy"
 
 
-class VirtualMachine:
-    """A board with one VM, and in it a kernel with one program, for `session.record.Session`.
+class Place(Record):
+    """Where a vCPU is: on a hart of `board`, the first of a VM by number or `beside` another.
 
-    `sampled` are the events that the guest's perf opens, with `details` of their samples, which go
-    to `sink`. `command` is which of perf's commands runs in the guest, None for none at all.
+    The VM's memory is divided into `parts`, of which this one's kernel has one.
+    """
+
+    board: Board
+    vm: int = 0
+    hart: int = 0
+    beside: VirtualMachine | None = None
+    number: int = 0
+    parts: int = 1
+
+    def part(self, memory: Window) -> Window:
+        """This one's share of its VM's memory."""
+        size = memory.size // self.parts & -0x200000
+        at = self.number * size
+        return Window(self.board.ram, memory.at + at, size, memory.base + at)
+
+
+def design_of(options: VmOptions) -> type[NO_PMU]:
+    """The design of the VM's PMU."""
+    return NO_PMU if options.vpmu == NO_PMU.name else DESIGNS[options.vpmu]
+
+
+def vpmu_for(options: VmOptions) -> NO_PMU:
+    """The VM's PMU."""
+    design = design_of(options)
+    given = {} if options.counters is None else {"counters": options.counters}
+    if design.name == "passthrough":
+        given["policy"] = options.policy
+    return design(quirks=options.quirks, **given)
+
+
+def board_for(engine: str, options: VmOptions, selectors: frozenset[int], **more) -> Board:
+    """A board whose harts have what the design of the VM's PMU needs; `more` is Board's.
+    SessionError."""
+    design = design_of(options)
+    extensions = design.needs(options.quirks)
+    if options.isa is not None:
+        named = extensions_of(options.isa)
+        if missing := sorted(extensions - named):
+            what = f"--vpmu {design.name} needs {', '.join(missing)}"
+            raise SessionError(f"{what}, not in the ISA string {options.isa}", FAILED)
+        extensions = named
+    quirks = options.quirks & HARTS.keys()
+    return Board(engine, extensions, selectors=selectors, quirks=quirks, **more)
+
+
+class VirtualMachine:
+    """A vCPU, and on it a kernel with one program, for `session.record.Session`.
+
+    It has a board with a VM for itself, or is where `place` says.
     """
 
     def __init__(self, workload: Workload, options: VmOptions, live: frozenset[str], prepare=None,
-                 selectors: frozenset[int] = frozenset()):  # fmt: skip
+                 selectors: frozenset[int] = frozenset(), place: Place | None = None):  # fmt: skip
         self.workload, self.options = workload, options
-        design = NO_PMU if options.vpmu == NO_PMU.name else DESIGNS[options.vpmu]
-        extensions = design.needs(options.quirks)
-        if options.isa is not None:
-            named = extensions_of(options.isa)
-            if missing := sorted(extensions - named):
-                what = f"--vpmu {design.name} needs {', '.join(missing)}"
-                raise SessionError(f"{what}, not in the ISA string {options.isa}", FAILED)
-            extensions = named
-        given = {} if options.counters is None else {"counters": options.counters}
-        if design.name == "passthrough":
-            given["policy"] = options.policy
-        self.vpmu = design(quirks=options.quirks, **given)
-        self.board = Board(
-            workload.engine, extensions, selectors=selectors, quirks=options.quirks & HARTS.keys()
-        )
-        one = self.board.harts[0]
+        self.board = place.board if place else board_for(workload.engine, options, selectors)
+        one = self.board.harts[place.hart if place else 0]
         self.hart, self.host, self.firmware = one.hart, one.host, one.firmware
         if prepare:
             prepare(self.hart)
         check_directories(workload)
-        self.vm = self.board.vm(0, self.vpmu)
+        beside = place.beside if place else None
+        if beside:
+            self.vm = beside.vm
+        else:
+            number, hart = (place.vm, place.hart) if place else (0, 0)
+            self.vm = self.board.vm(number, vpmu_for(options), hart)
         self.vcpu = Vcpu(self.vm, self._guest)
+        self.vcpu.hypervisor = self.host
+        self.vpmu = self.vcpu.vpmu
+        self.memory = place.part(self.vm.memory) if place else self.vm.memory
         try:
             program = resolve_program(
                 workload.argv[0], workload.env.get("PATH"), workload.sysroot, os.getcwd()
@@ -106,7 +149,7 @@ class VirtualMachine:
                 descriptors=workload.descriptors,
                 verbose=bool(workload.verbose),
                 program=program,
-                ram=self.vm.memory,
+                ram=self.memory,
                 mode=VS,
                 above=self.vcpu.leave,
             )
@@ -115,7 +158,9 @@ class VirtualMachine:
             raise SessionError(f"Workload failed: {reason}\n{error.message}", FAILED) from None
         self.vcpu.software = self.kernel
         self.host.add(self.vcpu)
-        self.board.make_engines(live, f"{workload.sysroot}\0{program}")
+        self.program = f"{workload.sysroot}\0{program}"
+        if place is None:
+            self.board.make_engines(live, self.program)
         self.interrupts = 0
         self.while_running = None
         """Called now and then while the program runs, if set."""
@@ -124,21 +169,19 @@ class VirtualMachine:
         self.on_hosted: Callable[[], None] | None = None
         self.on_left: Callable[[], None] | None = None
         """Called in the host, when it has booted and when the guest has gone, if set."""
+        self.at_start: Callable[[], None] | None = None
+        """Called in the guest before perf begins there, if set, in place of `forget`."""
         self.began = 0
         """The clock when perf, or without it the program, began in the guest."""
 
     def driver(self) -> Driver:
         """The guest's PMU driver."""
         kind, kernel = self.vpmu.guest_driver, self.kernel
-        return driver_of(kind, kernel, self.vm.memory, self.options.quirks)
+        return driver_of(kind, kernel, self.memory, self.options.quirks)
 
     def host_driver(self, level) -> Driver:
-        """The host's. Counters that are a guest's it leaves alone, and takes its own from the
-        other end."""
-        if self.vpmu.reserved:
-            limit = ~self.vpmu.reserved & (1 << 32) - 1
-            return DelegationDriver(level, lowest_first=False, limit=limit)
-        return driver_of(self.vpmu.host_driver, level)
+        """The host's."""
+        return host_driver_of(self.vpmu, level)
 
     def _guest(self) -> None:
         """What runs in the VM's VS-mode: the kernel, from its boot to its end."""
@@ -154,11 +197,20 @@ class VirtualMachine:
             kernel.trap()
         if self.at_end:
             self.at_end()
+        others = [one for one in self.vm.vcpus if one is not self.vcpu and not one.stopped]
+        if others:
+            kernel.call(Extension.HSM, Hsm.HART_STOP)
         kernel.call(Extension.SRST, Srst.SYSTEM_RESET)
 
     def _booted(self) -> None:
-        """Booting is over: what has been counted of operations so far is not of interest."""
+        if self.at_start:
+            self.at_start()
+        else:
+            self.forget()
         self.began = self.hart.cycles
+
+    def forget(self) -> None:
+        """Booting is over: what has been counted of operations so far is not of interest."""
         self.vcpu.exits.clear()
         for level in (self.kernel, self.host, self.firmware):
             level.tally.clear()
@@ -166,6 +218,7 @@ class VirtualMachine:
             self.host.calls_by_origin[origin] = 0
         self.host.overflow_interrupts = 0
         self.vpmu.saves = self.vpmu.restores = 0
+        self.vpmu.times_saved = self.vpmu.times_restored = 0
 
     def perf_begins(self, command: str, perf: DrivenPerf) -> None:
         """Have perf's `command` run in the guest beside the program."""
@@ -181,8 +234,7 @@ class VirtualMachine:
     def run(self) -> None:
         """Run until the guest's program ends. ^C goes to the program."""
         previous = signal.signal(signal.SIGINT, self._interrupted)
-        if self.workload.timeout_ns is not None:
-            self.kernel.interrupt_at(self.workload.timeout_ns, signal.SIGTERM)
+        self.ready()
         try:
             self.board.while_running = self.while_running
             self.board.run(self.host_driver, self.on_hosted)
@@ -191,9 +243,23 @@ class VirtualMachine:
         finally:
             signal.signal(signal.SIGINT, previous)
 
+    def ready(self) -> None:
+        """Before it runs: the program has so much time."""
+        if self.workload.timeout_ns is not None:
+            self.kernel.interrupt_at(self.workload.timeout_ns, signal.SIGTERM)
+
     def _interrupted(self, number, frame) -> None:
         self.interrupts += 1
         self.kernel.interrupt(signal.SIGINT if self.interrupts == 1 else signal.SIGKILL)
+
+
+def host_driver_of(vpmu: NO_PMU, level, own: int | None = None) -> Driver:
+    """The host's PMU driver. Counters that are a guest's it leaves alone, and takes its own from
+    the other end: all others, or only those of the mask `own`."""
+    if vpmu.reserved:
+        limit = ~vpmu.reserved & (1 << 32) - 1 if own is None else own
+        return DelegationDriver(level, lowest_first=False, limit=limit)
+    return driver_of(vpmu.host_driver, level)
 
 
 def driver_of(kind: str, level, memory=None, quirks: frozenset[str] = frozenset()) -> Driver:

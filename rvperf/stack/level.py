@@ -24,6 +24,7 @@ from rvperf.machine.traps import Trap
 INSTRUCTIONS, CYCLES = SOURCES.index("instructions"), SOURCES.index("cycles")
 A0, A1, A6, A7 = 10, 11, 16, 17
 MASK = (1 << 64) - 1
+WFI = assemble("wfi")
 CALL_FROM = {S: Cause.ENVIRONMENT_CALL_FROM_S, VS: Cause.ENVIRONMENT_CALL_FROM_VS}
 CSR_CYCLES, CALL_CYCLES = cycles_of("csr"), cycles_of("system")
 
@@ -120,6 +121,10 @@ class Level:
         error, value = x[A0], x[A1]
         x[A0 : A7 + 1] = kept
         return error - (1 << 64) if error >> 63 else error, value
+
+    def wait(self) -> None:
+        """wfi, of a guest's whose hypervisor has it trap (hstatus.VTW)."""
+        self._trap(Trap(Cause.VIRTUAL_INSTRUCTION, WFI), 0)
 
     def charge(self, cost) -> None:
         """Let the time of a handler's work (`cost.instructions`, `cost.cycles`) pass here."""

@@ -9,6 +9,10 @@ it runs) and everything that takes no part in counting.
 from __future__ import annotations
 
 from array import array
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 
 from isa.causes import Cause, Interrupt
 from isa.csrs import CSR_NAMES, CSR_NUMBERS
@@ -125,6 +129,14 @@ class Hypervisor(Level):
         self.core: EventsCore | None = None
         self.counters_of: Vcpu | None = None
         """Whose values the counters hold that are passed through to guests."""
+        self.on_owner: Callable[[Vcpu | None, int], None] | None = None
+        """Told which counters, as a mask, hold a vCPU's values from now on; with None whose they
+        were no longer."""
+        self.wanted: deque[Callable[[], None]] = deque()
+        """What programs of the host do behind the next VM exit."""
+        self.timers: list[tuple[int, int, Callable[[], None]]] = []
+        """What they do at a time: see `at`."""
+        self._order = count()
         self.overflow_interrupts = 0
         self.vcpu: Vcpu | None = None
         """Whose state the hart has, whether the guest runs or the host does."""
@@ -251,6 +263,9 @@ class Hypervisor(Level):
         if not cause & INTERRUPT:
             self.origin = vcpu.software.origin or GUEST_OPERATION
             exit.key = self.serve(vcpu, cause, value, htval, htinst)
+        self.origin = HOST_PERF
+        while self.wanted:
+            self.wanted.popleft()()
         self.origin = VCPU_SWITCH
         self.scheduler.decide()
         if self.vcpu:
@@ -358,8 +373,20 @@ class Hypervisor(Level):
         self.charge_closed(costs.TICK)
         if self.core:
             self.core.timer()
+        while self.timers and self.timers[0][0] <= self.hart.cycles:
+            heappop(self.timers)[-1]()
         self.write(STIMECMP, NEVER)
         self.armed = False
+
+    def at(self, time: int, do: Callable[[], None]) -> None:
+        """Have a program of the host do something in the timer's interrupt, at a time in ns."""
+        heappush(self.timers, (time, next(self._order), do))
+        self.armed = False
+
+    def owns(self, vcpu: Vcpu | None, counters: int) -> None:
+        """These counters are a vCPU's from now on, or none's."""
+        if self.on_owner:
+            self.on_owner(vcpu, counters)
 
     def arm(self) -> None:
         """Set the timer for what is next: the tick, or the scheduler's."""
@@ -371,6 +398,8 @@ class Hypervisor(Level):
             times.append(due)
         if self.core and (due := self.core.due()) is not None:
             times.append(due)
+        if self.timers:
+            times.append(self.timers[0][0])
         soon = self.hart.cycles + NS_PER_TIME  # what is late is due as soon as the guest runs
         self.write(STIMECMP, -(-max(min(times), soon) // NS_PER_TIME) if times else NEVER)
         self.armed = True

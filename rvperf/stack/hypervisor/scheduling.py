@@ -39,7 +39,7 @@ class Scheduler:
         """After a guest's exit: who is to run next? `host.vcpu` is None if nobody is left."""
         host, vcpu = self.host, self.host.vcpu
         now = host.hart.cycles
-        if vcpu.vm.stopped:
+        if vcpu.vm.stopped or vcpu.stopped:
             self._leave()
         elif vcpu.halted and not self.runnable(vcpu):
             self._leave()

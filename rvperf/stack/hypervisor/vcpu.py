@@ -71,6 +71,8 @@ class Vcpu:
         self.fcsr = 0
         self.exits: list[Exit] = []
         self.halted = False
+        self.stopped = False
+        """It has ended (HART_STOP): it never runs again."""
         self.fiber = greenlet(run)
 
     def resume(self) -> None:

@@ -36,6 +36,8 @@ class Vpmu:
         self.counters, self.quirks = counters, quirks
         self.saves = self.restores = 0
         """Registers of counters that were saved and restored for the guest."""
+        self.times_saved = self.times_restored = 0
+        """How often that was done."""
 
     def another(self) -> Vpmu:
         """The same for a further vCPU: what it holds is one vCPU's."""

@@ -79,6 +79,7 @@ class PassthroughPmu(Vpmu):
         hypervisor.set(HIDELEG, VSLCOFI)
         self.restore(vcpu)
         hypervisor.counters_of = vcpu
+        hypervisor.owns(vcpu, self.reserved)
 
     def putting(self, vcpu) -> None:
         """Lazily, nothing: while they are delegated they count nothing of the host's."""
@@ -95,6 +96,7 @@ class PassthroughPmu(Vpmu):
         hypervisor.clear(HENVCFG, CDE_VS)
         hypervisor.clear(HIDELEG, VSLCOFI)
         hypervisor.counters_of = None
+        hypervisor.owns(None, self.reserved)
 
     def entering(self, vcpu) -> None:
         """Nothing, unless everything is saved `always`."""
@@ -118,6 +120,7 @@ class PassthroughPmu(Vpmu):
             events[number] = hypervisor.read(SIREG2)
         self.images[vcpu] = Image(values, events, inhibited, hypervisor.read(VSISELECT))
         self.saves += 2 * len(values)
+        self.times_saved += 1
 
     def restore(self, vcpu) -> None:
         """Put a vCPU's registers into its counters, and let them go on."""
@@ -131,6 +134,7 @@ class PassthroughPmu(Vpmu):
         hypervisor.write(VSISELECT, image.selected)
         hypervisor.write(VSCOUNTINHIBIT, image.inhibited)
         self.restores += 2 * len(image.values)
+        self.times_restored += 1
 
     def blank(self) -> Image:
         """A vCPU's registers at its reset."""
