@@ -138,6 +138,12 @@ class Hypervisor(Level):
         """What they do at a time: see `at`."""
         self._order = count()
         self.overflow_interrupts = 0
+        self.working = costs.RUN, 0
+        """What the host does while it lets interrupts in: (cost, instructions done)."""
+        self.overflowed_at = self.working
+        """What it did when the counter overflow interrupt came that is served."""
+        self.guest_overflowed = False
+        """Whether the guest was stopped by the counter overflow interrupt that is served."""
         self.vcpu: Vcpu | None = None
         """Whose state the hart has, whether the guest runs or the host does."""
         self.armed = False
@@ -259,7 +265,10 @@ class Hypervisor(Level):
         vcpu.exits.append(exit := Exit(cause, mode, at))
         vcpu.vpmu.exited(vcpu, cause)
         self.set(SSTATUS, SIE_BIT)  # the host's interrupts are served here
+        self.working = costs.RUN, 0
+        self.guest_overflowed = cause == INTERRUPT | Interrupt.COUNTER_OVERFLOW
         self.poll()
+        self.guest_overflowed = False
         if not cause & INTERRUPT:
             self.origin = vcpu.software.origin or GUEST_OPERATION
             exit.key = self.serve(vcpu, cause, value, htval, htinst)
@@ -362,8 +371,9 @@ class Hypervisor(Level):
             self.tick()
         elif cause == INTERRUPT | Interrupt.COUNTER_OVERFLOW:
             self.origin = OVERFLOW
+            self.overflowed_at = self.working
             self.overflow_interrupts += 1
-            self.core.driver.overflow(self.core.overflow)
+            self.core.interrupt()
         self.origin = origin
         self.write(SEPC, at)
         self.hart.sret()
@@ -408,6 +418,15 @@ class Hypervisor(Level):
         super().note(*operation)
         if operation[0] == "call":
             self.calls_by_origin[self.origin] += 1
+
+    def charge(self, cost) -> None:
+        """As `Level.charge`."""
+
+        def let_in(done: int) -> None:
+            self.working = cost, done
+            self.poll()
+
+        self.let_pass(cost.instructions, cost.cycles, let_in)
 
     def charge_closed(self, cost) -> None:
         """As `charge`, with interrupts off."""
