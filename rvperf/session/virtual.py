@@ -122,9 +122,9 @@ class VirtualMachine:
         self.workload, self.options = workload, options
         self.board = place.board if place else board_for(workload.engine, options, selectors)
         one = self.board.harts[place.hart if place else 0]
-        self.hart, self.host, self.firmware = one.hart, one.host, one.firmware
+        self.firmware = one.firmware
         if prepare:
-            prepare(self.hart)
+            prepare(one.hart)
         check_directories(workload)
         beside = place.beside if place else None
         if beside:
@@ -133,7 +133,7 @@ class VirtualMachine:
             number, hart = (place.vm, place.hart) if place else (0, 0)
             self.vm = self.board.vm(number, vpmu_for(options), hart)
         self.vcpu = Vcpu(self.vm, self._guest)
-        self.vcpu.hypervisor = self.host
+        self.vcpu.hypervisor = one.host
         self.vpmu = self.vcpu.vpmu
         self.memory = place.part(self.vm.memory) if place else self.vm.memory
         try:
@@ -174,6 +174,16 @@ class VirtualMachine:
         self.began = 0
         """The clock when perf, or without it the program, began in the guest."""
 
+    @property
+    def host(self):
+        """The host of the hart that it is on."""
+        return self.vcpu.hypervisor
+
+    @property
+    def hart(self):
+        """The hart that it is on."""
+        return self.vcpu.hypervisor.hart
+
     def driver(self) -> Driver:
         """The guest's PMU driver."""
         kind, kernel = self.vpmu.guest_driver, self.kernel
@@ -185,14 +195,14 @@ class VirtualMachine:
 
     def _guest(self) -> None:
         """What runs in the VM's VS-mode: the kernel, from its boot to its end."""
-        kernel, hart = self.kernel, self.hart
+        kernel = self.kernel
         if kernel.driven:
             kernel.perf.on_booted = self._booted
         else:
             self._booted()
         kernel.boot()
         while not kernel.finished:
-            if hart.mode != VS:
+            if kernel.hart.mode != VS:
                 self.vcpu.leave()
             kernel.trap()
         if self.at_end:

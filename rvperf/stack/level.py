@@ -122,6 +122,10 @@ class Level:
         x[A0 : A7 + 1] = kept
         return error - (1 << 64) if error >> 63 else error, value
 
+    def moves(self, hart) -> None:
+        """This goes on on another hart, whose state is put there by who moves it."""
+        self.hart = hart
+
     def wait(self) -> None:
         """wfi, of a guest's whose hypervisor has it trap (hstatus.VTW)."""
         self._trap(Trap(Cause.VIRTUAL_INSTRUCTION, WFI), 0)

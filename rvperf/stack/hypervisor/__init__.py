@@ -134,6 +134,10 @@ class Hypervisor(Level):
         were no longer."""
         self.wanted: deque[Callable[[], None]] = deque()
         """What programs of the host do behind the next VM exit."""
+        self.on_arrival: Callable[[], None] | None = None
+        """Told that a vCPU comes here that was on another hart."""
+        self.migrations = 0
+        """How many vCPUs have gone to other harts."""
         self.timers: list[tuple[int, int, Callable[[], None]]] = []
         """What they do at a time: see `at`."""
         self._order = count()
@@ -185,6 +189,22 @@ class Hypervisor(Level):
         self.scheduler.next()
         self.enter(self.vcpu)
 
+    def migrate(self, vcpu: Vcpu, to: Hypervisor) -> None:
+        """A vCPU of this hart, which isn't loaded, is another's from now on: what the counters hold
+        of it is saved before it can run there (docs/passthrough.md 9)."""
+        self.charge(costs.MIGRATE)
+        vcpu.vpmu.migrating(vcpu)
+        self.hand_over(vcpu, to)
+
+    def hand_over(self, vcpu: Vcpu, to: Hypervisor) -> None:
+        """The scheduler's part of a migration."""
+        if self.core:
+            self.core.move(vcpu, to.core)
+        vcpu.hypervisor, vcpu.ready_at = to, self.hart.cycles
+        vcpu.software.moves(to.hart)
+        to.scheduler.add(vcpu)
+        self.migrations += 1
+
     # A vCPU comes to the hart and leaves it (kvm_arch_vcpu_load, kvm_arch_vcpu_put).
 
     def load(self, vcpu: Vcpu) -> None:
@@ -192,6 +212,13 @@ class Hypervisor(Level):
         self.charge(costs.LOAD)
         self.vcpu = vcpu
         hart, before = self.hart, self.counters_of
+        if vcpu.ran_on is not hart:
+            if vcpu.ran_on is not None:  # its code may have changed since it was here
+                hart.fence_i()
+                hart.sfence_vma()
+                if self.on_arrival:
+                    self.on_arrival()
+            vcpu.ran_on = hart
         if before is not None and before is not vcpu:
             before.vpmu.evicted(before)
         self.write(HENVCFG, STCE | CACHE_BLOCKS | vcpu.vpmu.henvcfg)

@@ -485,6 +485,12 @@ class Kernel(Level):
         address = value if cause not in (ILLEGAL, BREAKPOINT) else task.pc
         signals.force(task, signals.fault(signal, code, address))
 
+    def moves(self, hart) -> None:
+        """As `Level.moves`."""
+        super().moves(hart)
+        if self.perf:
+            self.perf.hart = hart
+
     def changed(self, va):
         """A page table entry has changed: the hart must look again."""
         self.hart.sfence_vma(va)

@@ -71,6 +71,9 @@ class Vpmu:
         """Another vCPU comes to the hart, whose counters hold this one's values still
         (`Hypervisor.counters_of`)."""
 
+    def migrating(self, vcpu) -> None:
+        """A vCPU that has left the hart goes to another."""
+
     def access(self, vcpu, access: CsrAccess) -> bool:
         """A CSR instruction of the guest's has trapped: do it. False if there is no such CSR."""
         return False
