@@ -78,8 +78,8 @@ class Place(Record):
     def part(self, memory: Window) -> Window:
         """This one's share of its VM's memory."""
         size = memory.size // self.parts & -0x200000
-        at = self.number * size
-        return Window(self.board.ram, memory.at + at, size, memory.base + at)
+        base = memory.base + self.number * size
+        return Window(self.board.ram, base + memory.offset, size, base)
 
 
 def design_of(options: VmOptions) -> type[NO_PMU]:
@@ -136,6 +136,7 @@ class VirtualMachine:
         self.vcpu.hypervisor = one.host
         self.vpmu = self.vcpu.vpmu
         self.memory = place.part(self.vm.memory) if place else self.vm.memory
+        """What its kernel has of the VM's memory."""
         try:
             program = resolve_program(
                 workload.argv[0], workload.env.get("PATH"), workload.sysroot, os.getcwd()
@@ -299,33 +300,51 @@ def counted(
     request: StatRequest, options: VmOptions, prepared: Callable = lambda machine: None
 ) -> tuple[VirtualMachine, StatResult]:
     """As `stat`, with the machine after the run; `prepared` is given it before."""
-    events = request.events
-    live = frozenset({NATIVE_COUNTERS.get(event.source) for event in events} - {None})
-    machine = VirtualMachine(
-        request.workload, options, live, selectors=selectors_of(events) | {CYCLES}
-    )
-    kernel = machine.kernel
-    asked = tuple(
-        Sampling(event, HARDWARE.get(event.source, event.source or ""), kind_of(event))
-        for event in events
-    )
-    perf = kernel.perf = DrivenPerf(kernel, asked, machine.driver(), Details())
-    machine.perf_begins("stat", perf)
-    prepared(machine)
-    read = {}
-    machine.at_end = lambda: read.update(perf.counts())
-    machine.run()
-    counts = tuple(_count(machine, number, event, read) for number, event in enumerate(events))
-    ended = StatResult(
-        command=request.workload.argv,
-        counts=counts,
-        elapsed=machine.hart.cycles - machine.began,
-        user=kernel.user_ns,
-        system=kernel.system_ns,
-        exit=_exit(kernel.exit),
-        interrupted=machine.interrupts > 0,
-    )
-    return machine, ended
+    session = GuestStat(request, options)
+    prepared(session.machine)
+    session.machine.run()
+    return session.machine, session.finish()
+
+
+class GuestStat:
+    """perf stat in a VM, which is where `place` says, or made for it."""
+
+    def __init__(self, request: StatRequest, options: VmOptions, place: Place | None = None):
+        self.request = request
+        events = request.events
+        self.live = frozenset({NATIVE_COUNTERS.get(event.source) for event in events} - {None})
+        self.machine = machine = VirtualMachine(
+            request.workload, options, self.live, None, selectors_of(events) | {CYCLES}, place
+        )
+        kernel = machine.kernel
+        asked = tuple(
+            Sampling(event, HARDWARE.get(event.source, event.source or ""), kind_of(event))
+            for event in events
+        )
+        self.perf = kernel.perf = DrivenPerf(kernel, asked, machine.driver(), Details())
+        machine.perf_begins("stat", self.perf)
+        self.read: dict = {}
+        machine.at_end = lambda: self.read.update(self.perf.counts())
+
+    def opened(self) -> None:
+        """Nothing is written before there are counts."""
+
+    def finish(self) -> StatResult:
+        """What was counted, after the run."""
+        machine, request = self.machine, self.request
+        kernel = machine.kernel
+        return StatResult(
+            command=request.workload.argv,
+            counts=tuple(
+                _count(machine, number, event, self.read)
+                for number, event in enumerate(request.events)
+            ),
+            elapsed=machine.hart.cycles - machine.began,
+            user=kernel.user_ns,
+            system=kernel.system_ns,
+            exit=_exit(kernel.exit),
+            interrupted=machine.interrupts > 0,
+        )
 
 
 def _count(machine: VirtualMachine, number: int, event: Event, read: dict) -> Count:
@@ -406,15 +425,20 @@ def record(
 
 
 class GuestSession(Session):
-    """One recording in a VM."""
+    """One recording in a VM, which is where `place` says, or made for it."""
 
-    def __init__(self, request: RecordRequest, options: VmOptions, told):
-        self.options = options
+    def __init__(
+        self, request: RecordRequest, options: VmOptions, told, place: Place | None = None
+    ):
+        self.options, self.place = options, place
         super().__init__(request, told)
 
     def make_machine(self, live: frozenset[str]) -> VirtualMachine:
+        self.live = live
         selectors = selectors_of(self.request.events) | {CYCLES}
-        return VirtualMachine(self.request.workload, self.options, live, self.prepare, selectors)
+        return VirtualMachine(
+            self.request.workload, self.options, live, self.prepare, selectors, self.place
+        )
 
     def make_perf(self, asked: Details) -> DrivenPerf:
         perf = DrivenPerf(

@@ -126,7 +126,7 @@ class Level:
         """This goes on on another hart, whose state is put there by who moves it."""
         self.hart = hart
 
-    def wait(self) -> None:
+    def wfi(self) -> None:
         """wfi, of a guest's whose hypervisor has it trap (hstatus.VTW)."""
         self._trap(Trap(Cause.VIRTUAL_INSTRUCTION, WFI), 0)
 
