@@ -475,6 +475,11 @@ def check(guests, hosts, options: JointOptions) -> None:
                 for option, given in lacking.items():
                     if given:
                         raise SessionError(f"Error:\n{option} needs a single vCPU", FAILED)
+    for request in hosts:
+        vm = request.vm if isinstance(request, HostStatRequest) else None
+        if vm is not None and vm >= len(guests):
+            there = "vm0" if len(guests) == 1 else f"vm0 to vm{len(guests) - 1}"
+            raise SessionError(f"Error:\nno vm{vm}: there is {there}", FAILED)
     recorded = [request for request in hosts if isinstance(request, RecordRequest)]
     if recorded and options.harts > 1:
         raise SessionError("Error:\n--host record needs --harts 1", FAILED)

@@ -118,6 +118,7 @@ class Level:
         x[A0 : A7 + 1] = array("Q", given + [0] * (8 - len(given)))
         x[A6], x[A7] = function, extension
         self._trap(Trap(CALL_FROM[self.mode]), CALL_CYCLES)
+        x = self.hart.x  # it may be another hart by now
         error, value = x[A0], x[A1]
         x[A0 : A7 + 1] = kept
         return error - (1 << 64) if error >> 63 else error, value
@@ -157,15 +158,15 @@ class Level:
                 between(done)
             else:
                 self.poll()
+            hart = self.hart
 
     def poll(self) -> None:
         """Take what interrupt is pending and enabled, as between two instructions."""
-        hart = self.hart
-        mode = hart.mode
-        while hart.interrupt():
-            if hart.mode == self.mode:
+        mode = self.hart.mode
+        while self.hart.interrupt():
+            if self.hart.mode == self.mode:
                 self.interrupted()
-            while hart.mode != mode:
+            while self.hart.mode != mode:
                 self.above()
 
     # How that traps.
@@ -197,9 +198,9 @@ class Level:
         trap.tval = assemble(instruction)
         try:
             self._trap(trap, 0)
-            return x[A0]
+            return self.hart.x[A0]
         finally:
-            x[A0] = kept
+            self.hart.x[A0] = kept
 
     def _trap(self, trap: Trap, cycles: int) -> None:
         """Take an exception of an instruction of ours, and come back behind that instruction.
@@ -212,6 +213,7 @@ class Level:
         at = hart.pc
         hart.take(trap)
         self._serve()
+        hart = self.hart
         if hart.pc != at + 4 & MASK:
             hart.sret()  # it was reflected to us: leave the frame that it has
             hart.pc = at
