@@ -49,8 +49,9 @@ class StatResult(Record):
     command: tuple[str, ...]
     counts: tuple[Count, ...]
     elapsed: int | float
-    user: int
-    system: int
+    user: int | None
+    """None where it was no program that was counted."""
+    system: int | None
     exit: Exit
     interrupted: bool = False
     """Whether ^C was pressed meanwhile, whatever the program made of it."""

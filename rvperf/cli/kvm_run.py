@@ -48,7 +48,8 @@ OPTIONS = (
            "(repeatable)", "several", "command line", ()),
     Option("", "host", "what perf does on the host: record or stat with its options (repeatable)",
            "several", "command line", ()),
-    replace(VPMU, default="passthrough"),
+    replace(VPMU, help=VPMU.help.replace(virtual_options.DEFAULT_DESIGN, "passthrough", 1),
+            default="passthrough"),
     *(option for option in MACHINE),
     Option("", "passthrough", "counters that are passed through to a guest, from the first on "
            "(default: 16)", "text", "n", convert=number("passthrough")),
@@ -272,10 +273,13 @@ def options_of(options):
         if counters is None:
             counters = 16 if kept is None else PROGRAMMABLE - kept
         total = counters + (kept or 0)
-        if total > PROGRAMMABLE or counters < 1:
+        if counters < 1:
+            left = f"{PROGRAMMABLE} counters - {kept} reserved for the host"
+            raise Mistake(f" Error: {left} leave none to pass through\n")
+        if total > PROGRAMMABLE:
             raise Mistake(
-                f" Error: {max(counters, 1)} counters passed through + {kept or 0} reserved for the "
-                f"host = {max(counters, 1) + (kept or 0)}, but a hart has {PROGRAMMABLE}\n"
+                f" Error: {counters} counters passed through + {kept or 0} reserved for the host = "
+                f"{total}, but a hart has {PROGRAMMABLE}\n"
             )
     return JointOptions(
         machine=replace(machine, counters=counters, policy=options["policy"]),

@@ -94,6 +94,8 @@ def footer(result: StatResult) -> str:
             f" {elapsed:17.{digits}f} +- {deviation:.{digits}f} seconds time elapsed"
             f"{noise(percent)}\n\n"
         )
+    if result.user is None:
+        return f" {elapsed:17.9f} seconds time elapsed\n\n"
     return (
         f" {elapsed:17.9f} seconds time elapsed\n\n"
         f" {result.user / 1e9:17.9f} seconds user\n"

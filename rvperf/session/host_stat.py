@@ -140,14 +140,14 @@ class HostStat:
         ended = max(one.hart.cycles for one, _ in self.opened)
         if self.request.interval_ns and ended > self.began:
             self._interval(ended - self.began, total)
-        whose = "system wide" if self.request.vm is None else f"process id 'vm{self.request.vm}'"
+        whose = "system wide" if self.request.vm is None else f"vm{self.request.vm}"
         return HostCounts(
             StatResult(
                 command=(whose,),
                 counts=self._counts(total),
                 elapsed=ended - self.began,
-                user=0,
-                system=0,
+                user=None,
+                system=None,
                 exit=Exit(code=0),
             ),
             tuple(self.intervals),
