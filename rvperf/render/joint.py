@@ -3,7 +3,8 @@
 import json
 
 from isa.record import Record
-from rvperf.results import GuestFigures, JointReport, JointSession
+from rvperf.render.stat import NO_COUNT, NO_EVENT, percent_running
+from rvperf.results import Count, GuestFigures, JointReport, JointSession
 
 STRIP = 64  # columns of a counter's time
 
@@ -136,3 +137,13 @@ def plain(value):
     if isinstance(value, Record):
         return {name: plain(getattr(value, name)) for name in value.__match_args__}
     return value
+
+
+def counted(count: Count) -> tuple[str, str]:
+    """What a counter has counted, and the share of the time that it has, if not all."""
+    if not count.counted:
+        return (NO_COUNT if count.supported else NO_EVENT), ""
+    share = "" if count.running == count.enabled else f"{percent_running(count):.2f}%"
+    value = count.value * count.scale
+    shown = f"{value:,.2f} {count.unit}" if count.unit else f"{value:,.0f}"
+    return shown.rstrip(), share
