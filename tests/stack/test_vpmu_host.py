@@ -87,14 +87,14 @@ def test_the_guests_part_is_exact_though_the_hosts_event_loses_its_counter_at_ti
 PERIOD = 20_000  # further than any single piece of the host's work goes
 
 
-def host_sampling(vpmu, guest_samples=True, leaves=True, **excluded):
+def host_sampling(vpmu, guest_samples=True, leaves=True, seed=5, period=PERIOD, **excluded):
     """The stack after a run in which both sample, the host's event, and its samples. `leaves`:
     the vCPU leaves the hart at times."""
     options = {"counters": 4} if vpmu == "mediated" else {}
     stack, events, samples = Stack(vpmu, **options), [], []
 
     def begin():
-        events.append(opened(stack, sample_period=PERIOD, **excluded))
+        events.append(opened(stack, sample_period=period, **excluded))
         events[0].on_overflow = lambda event: samples.append(stack.hart.cycles)
 
     def end():
@@ -105,7 +105,7 @@ def host_sampling(vpmu, guest_samples=True, leaves=True, **excluded):
         event = sampling(guest, 8000)
         if guest_samples:
             guest.core.enable(event)
-        lead_a_life(guest, 5, leaves)
+        lead_a_life(guest, seed, leaves)
         guest.core.switch_out("task")
         guest.core.switch_in("task")
         guest.core.close(event)
@@ -122,6 +122,15 @@ def test_both_sample_at_the_same_time_and_lose_nothing(vpmu, excluded):
     _, guest, event, samples = host_sampling(vpmu, **excluded)
     assert len(samples) == event.count // PERIOD > 5
     assert guest.samples + guest.missed == guest.counted // 8000 > 2
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("vpmu", ["trap", "sbi"])
+def test_an_overflow_of_the_host_waits_until_it_is_done_with_its_events(vpmu, seed):
+    """So short a period often ends while KVM has the host's core work for the guest."""
+    _, guest, event, samples = host_sampling(vpmu, seed=seed, period=9500)
+    assert len(samples) == event.count // 9500 > 20
+    assert guest.samples + guest.missed == guest.counted // 8000
 
 
 @pytest.mark.parametrize("excluded", [{"exclude_guest": True}, {}])

@@ -9,6 +9,9 @@ it runs) and everything that takes no part in counting.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import wraps
 
 from isa.causes import Cause, Interrupt
 from isa.csrs import CSR_NAMES, CSR_NUMBERS
@@ -110,6 +113,31 @@ BOOT, GUEST_OPERATION, OVERFLOW, VCPU_SWITCH, HOST_PERF = ORIGINS = (
 )
 
 
+def _closed(method):
+    """A method of EventsCore with the host's interrupts off."""
+
+    @wraps(method)
+    def closed(self, *arguments, **named):
+        with self.host.closed():
+            return method(self, *arguments, **named)
+
+    return closed
+
+
+class HostEvents(EventsCore):
+    """perf_events of the host. An overflow must not come while it works on events."""
+
+    def __init__(self, host: Hypervisor, driver: Driver):
+        super().__init__(driver, lambda: host.hart.cycles)
+        self.host = host
+
+    open, close = _closed(EventsCore.open), _closed(EventsCore.close)
+    enable, disable = _closed(EventsCore.enable), _closed(EventsCore.disable)
+    read, read_group = _closed(EventsCore.read), _closed(EventsCore.read_group)
+    set_period = _closed(EventsCore.set_period)
+    switch_in, switch_out = _closed(EventsCore.switch_in), _closed(EventsCore.switch_out)
+
+
 class Hypervisor(Level):
     """The HS-mode model of one hart. `firmware` serves what it traps upward.
 
@@ -153,7 +181,7 @@ class Hypervisor(Level):
     def count_with(self, driver: Driver) -> None:
         """Have the host's events counted by a driver, which is made for this level."""
         driver.probe()
-        self.core = EventsCore(driver, lambda: self.hart.cycles)
+        self.core = HostEvents(self, driver)
 
     def add(self, vcpu: Vcpu) -> None:
         """A vCPU in its reset state that is to run here."""
@@ -349,6 +377,8 @@ class Hypervisor(Level):
             self.origin = OVERFLOW
             self.overflow_interrupts += 1
             self.core.driver.overflow(self.core.overflow)
+        else:
+            raise AssertionError(f"interrupt {cause & ~INTERRUPT} in HS-mode: none is enabled")
         self.origin = origin
         self.write(SEPC, at)
         self.hart.sret()
@@ -379,6 +409,18 @@ class Hypervisor(Level):
         super().note(*operation)
         if operation[0] == "call":
             self.calls_by_origin[self.origin] += 1
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """With interrupts off; what has come meanwhile is served behind it."""
+        hart = self.hart
+        status = hart.read_csr(SSTATUS)
+        hart.write_csr(SSTATUS, status & ~SIE_BIT)
+        try:
+            yield
+        finally:
+            hart.write_csr(SSTATUS, hart.read_csr(SSTATUS) | status & SIE_BIT)
+        self.poll()
 
     def charge_closed(self, cost) -> None:
         """As `charge`, with interrupts off."""
