@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable
 
 from isa.record import Record
-from isa.strings import extensions_of
 from rvperf.events import Event
 from rvperf.machine.csrs import QUIRKS as HARTS
 from rvperf.machine.hart import VS
@@ -40,6 +39,7 @@ from rvperf.stack.sbi import Extension, Snapshot, Srst
 SHARED_PAGE = 3 << 20  # in a guest's memory: for snapshots of counters
 CYCLES = 1  # SBI's event_idx, which perf itself tries out
 SWITCH_NS = 100_000  # between switches that were asked for
+EXEC_NS = 150_000  # from when perf lets the program go until it has surely begun
 
 
 class VmOptions(Record):
@@ -57,7 +57,7 @@ class VmOptions(Record):
     quirks: frozenset[str] = frozenset()
     switches: int = 0
     host_switches: int = 0
-    isa: str | None = None
+    isa: frozenset[str] | None = None
     policy: str = "lazy"
 
 
@@ -74,11 +74,10 @@ class VirtualMachine:
         design = NO_PMU if options.vpmu == NO_PMU.name else DESIGNS[options.vpmu]
         extensions = design.needs(options.quirks)
         if options.isa is not None:
-            named = extensions_of(options.isa)
-            if missing := sorted(extensions - named):
+            if missing := sorted(extensions - options.isa):
                 what = f"--vpmu {design.name} needs {', '.join(missing)}"
-                raise SessionError(f"{what}, not in the ISA string {options.isa}", FAILED)
-            extensions = named
+                raise SessionError(f"{what}, which the hart's ISA string doesn't have", FAILED)
+            extensions = options.isa
         given = {} if options.counters is None else {"counters": options.counters}
         if design.name == "passthrough":
             given["policy"] = options.policy
@@ -164,14 +163,13 @@ class VirtualMachine:
             level.tally.clear()
         for origin in self.host.calls_by_origin:
             self.host.calls_by_origin[origin] = 0
-        self.host.overflow_interrupts = 0
         self.vpmu.saves = self.vpmu.restores = 0
 
     def perf_begins(self, command: str, perf: DrivenPerf) -> None:
         """Have perf's `command` run in the guest beside the program."""
 
         def start() -> None:
-            first = self.hart.cycles + SWITCH_NS // 2
+            first = self.hart.cycles + EXEC_NS
             times = (first + n * SWITCH_NS for n in range(self.options.host_switches))
             self.host.scheduler.interludes.extend(times)
 

@@ -13,6 +13,7 @@ from tests.stack.virtual import INSTRUCTIONS, Stack, sampling
 
 WHOSE = {"all": {}, "H": {"exclude_guest": True}, "G": {"exclude_host": True}}
 DESIGNS = ("trap", "sbi", "snapshot", "deleg", "passthrough")  # all but `mediated`
+OVERFLOW = 1 << 63 | 13  # scause
 MHPMEVENT = CSR_NUMBERS["mhpmevent3"] - 3
 
 
@@ -140,7 +141,7 @@ def test_the_talks_second_problem(excluded):
     bitmap and clears it: the host's sample is lost, and as OF stays, all that would follow."""
     stack, guest, event, samples = host_sampling("deleg", leaves=False, **excluded)
     assert event.count > 4 * PERIOD
-    assert samples == [] and stack.host.overflow_interrupts == 0
+    assert samples == [] and stack.host.tally["interrupt", S, OVERFLOW] == 0
     assert stack.hart.csrs.value(MHPMEVENT + event.idx) & OF  # deaf
     assert guest.overflows > guest.samples  # the guest was interrupted for nothing
 
@@ -162,7 +163,7 @@ def test_and_makes_a_guest_that_samples_lose_counts_too():
 def test_passed_through_counters_keep_the_two_apart(guest_samples):
     """All overflows of the host's counter interrupt the host, all of the guest's the guest."""
     stack, guest, event, samples = host_sampling("passthrough", guest_samples)
-    assert stack.host.overflow_interrupts == len(samples) == event.count // PERIOD > 5
+    assert stack.host.tally["interrupt", S, OVERFLOW] == len(samples) == event.count // PERIOD > 5
     assert guest.overflows == guest.samples
     assert event.idx == 31  # the host takes its counters from the last on
 

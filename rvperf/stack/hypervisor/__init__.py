@@ -153,7 +153,8 @@ class Hypervisor(Level):
         self.core: EventsCore | None = None
         self.counters_of: Vcpu | None = None
         """Whose values the counters hold that are passed through to guests."""
-        self.overflow_interrupts = 0
+        self.stopped_by = 0
+        """The interrupt that has stopped a guest and is still pending: scause."""
         self.vcpu: Vcpu | None = None
         """Whose state the hart has, whether the guest runs or the host does."""
         self.armed = False
@@ -273,9 +274,13 @@ class Hypervisor(Level):
         vcpu.synchronise(self.read(HVIP))
         mode = VS if vcpu.sstatus & SPP else VU
         vcpu.exits.append(exit := Exit(cause, mode, at))
+        if cause & INTERRUPT:
+            self.note("interrupt", S, cause)
+            self.stopped_by = cause
         vcpu.vpmu.exited(vcpu, cause)
         self.set(SSTATUS, SIE_BIT)  # the host's interrupts are served here
         self.poll()
+        self.stopped_by = 0
         if not cause & INTERRUPT:
             self.origin = vcpu.software.origin or GUEST_OPERATION
             exit.key = self.serve(vcpu, cause, value, htval, htinst)
@@ -368,14 +373,15 @@ class Hypervisor(Level):
     def interrupted(self) -> None:
         """An interrupt of the host's, while it lets them in."""
         cause, origin = self.read(SCAUSE), self.origin
-        self.note("interrupt", S, cause)
+        if cause != self.stopped_by:
+            self.note("interrupt", S, cause)
+        self.stopped_by = 0  # the guest that it stopped has been told of it
         at = self.read(SEPC)
         self.charge_closed(costs.INTERRUPT)
         if cause == INTERRUPT | Interrupt.SUPERVISOR_TIMER:
             self.tick()
         elif cause == INTERRUPT | Interrupt.COUNTER_OVERFLOW:
             self.origin = OVERFLOW
-            self.overflow_interrupts += 1
             self.core.driver.overflow(self.core.overflow)
         else:
             raise AssertionError(f"interrupt {cause & ~INTERRUPT} in HS-mode: none is enabled")
