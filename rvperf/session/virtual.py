@@ -37,7 +37,6 @@ from rvperf.stack.pmu_drivers.sbi import SbiDriver
 from rvperf.stack.sbi import Extension, Snapshot, Srst
 
 SHARED_PAGE = 3 << 20  # in a guest's memory: for snapshots of counters
-CYCLES = 1  # SBI's event_idx, which perf itself tries out
 SWITCH_NS = 100_000  # between switches that were asked for
 EXEC_NS = 150_000  # from when perf lets the program go until it has surely begun
 
@@ -222,9 +221,7 @@ def counted(
     """As `stat`, with the machine after the run; `prepared` is given it before."""
     events = request.events
     live = frozenset({NATIVE_COUNTERS.get(event.source) for event in events} - {None})
-    machine = VirtualMachine(
-        request.workload, options, live, selectors=selectors_of(events) | {CYCLES}
-    )
+    machine = VirtualMachine(request.workload, options, live, selectors=selectors_of(events))
     kernel = machine.kernel
     asked = tuple(
         Sampling(event, HARDWARE.get(event.source, event.source or ""), kind_of(event))
@@ -321,7 +318,7 @@ class GuestSession(Session):
         super().__init__(request, told)
 
     def make_machine(self, live: frozenset[str]) -> VirtualMachine:
-        selectors = selectors_of(self.request.events) | {CYCLES}
+        selectors = selectors_of(self.request.events)
         return VirtualMachine(self.request.workload, self.options, live, self.prepare, selectors)
 
     def make_perf(self, asked: Details) -> DrivenPerf:

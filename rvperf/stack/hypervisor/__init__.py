@@ -243,14 +243,18 @@ class Hypervisor(Level):
         self.charge(costs.RUN)
         self.clear(SSTATUS, SIE_BIT)
         vcpu.vpmu.entering(vcpu)
-        self.write(HVIP, vcpu.hvip)
-        self.host_scounteren = self.swap(SCOUNTEREN, vcpu.scounteren)
-        self.host_senvcfg = self.swap(SENVCFG, vcpu.senvcfg)
+        _, self.host_scounteren, self.host_senvcfg = self.sequence(
+            ("write", HVIP, vcpu.hvip),
+            ("swap", SCOUNTEREN, vcpu.scounteren),
+            ("swap", SENVCFG, vcpu.senvcfg),
+        )
         self.charge_closed(costs.ENTER)
-        self.swap(SSTATUS, vcpu.sstatus)
-        self.swap(HSTATUS, vcpu.hstatus)
-        self.swap(STVEC, VECTOR)
-        self.write(SEPC, vcpu.sepc)
+        self.sequence(
+            ("swap", SSTATUS, vcpu.sstatus),
+            ("swap", HSTATUS, vcpu.hstatus),
+            ("swap", STVEC, VECTOR),
+            ("write", SEPC, vcpu.sepc),
+        )
         if vcpu.exits and vcpu.exits[-1].duration is None:
             vcpu.exits[-1].duration = self.hart.cycles - vcpu.exits[-1].time
         self.note("enter", VS if vcpu.sstatus & SPP else VU)
@@ -262,16 +266,24 @@ class Hypervisor(Level):
         at, known = hart.cycles, hart.csr_value
         self.note("exit", VS if known(SSTATUS) & SPP else VU, known(SCAUSE))
         self.charge_closed(costs.EXIT)
-        vcpu.sepc = self.read(SEPC)
-        self.swap(STVEC, HOST_VECTOR)
-        vcpu.hstatus = self.swap(HSTATUS, 0)
-        vcpu.sstatus = self.swap(SSTATUS, SPIE | FS_DIRTY)
-        cause, value = self.read(SCAUSE), self.read(STVAL)
-        htval, htinst = self.read(HTVAL), self.read(HTINST)
-        vcpu.scounteren = self.swap(SCOUNTEREN, self.host_scounteren)
-        vcpu.senvcfg = self.swap(SENVCFG, self.host_senvcfg)
-        self.read(VSIE)  # kvm_riscv_vcpu_sync_interrupts
-        vcpu.synchronise(self.read(HVIP))
+        (
+            vcpu.sepc, _, vcpu.hstatus, vcpu.sstatus, cause, value, htval, htinst,
+            vcpu.scounteren, vcpu.senvcfg, _, hvip,
+        ) = self.sequence(
+            ("read", SEPC, 0),
+            ("swap", STVEC, HOST_VECTOR),
+            ("swap", HSTATUS, 0),
+            ("swap", SSTATUS, SPIE | FS_DIRTY),
+            ("read", SCAUSE, 0),
+            ("read", STVAL, 0),
+            ("read", HTVAL, 0),
+            ("read", HTINST, 0),
+            ("swap", SCOUNTEREN, self.host_scounteren),
+            ("swap", SENVCFG, self.host_senvcfg),
+            ("read", VSIE, 0),  # kvm_riscv_vcpu_sync_interrupts
+            ("read", HVIP, 0),
+        )  # fmt: skip
+        vcpu.synchronise(hvip)
         mode = VS if vcpu.sstatus & SPP else VU
         vcpu.exits.append(exit := Exit(cause, mode, at))
         if cause & INTERRUPT:
