@@ -160,7 +160,7 @@ class Session:
         return Writer(request.output, self.specs, known, compress=request.compress)
 
     def run(self) -> RecordResult:
-        machine, recording = self.machine, self.recording
+        machine = self.machine
         try:
             self.begin()
         except OSError as error:

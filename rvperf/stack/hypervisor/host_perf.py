@@ -128,7 +128,7 @@ class HostPerf:
         host, number = self.host, event.owner
         host.charge_closed(costs.SAMPLE)
         vcpu = host.vcpu
-        # As should_sample_guest() has it. What counts in guests alone can't have overflown elsewhere.
+        # As should_sample_guest() has it. What counts in guests alone has overflown in one.
         in_guest = host.guest_overflowed or event.exclude_host
         if vcpu is not None and in_guest and not event.exclude_guest:
             sample = Sample(number, vcpu.sepc, not in_guests_kernel(vcpu), guest=True)
