@@ -13,6 +13,12 @@ PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
 NOTE = struct.Struct("<III")
 PT_NOTE, SHT_NOTE, NT_GNU_BUILD_ID = 4, 7, 3
+KINDS = {
+    "[kernel.kallsyms]": "kallsyms",
+    "[guest.kernel.kallsyms]": "kallsyms",
+    "[vdso]": "vdso",
+}
+"""What the cache calls the file of something that is no file."""
 LARGEST = 20
 """Bytes of the longest build-id that perf.data can hold."""
 
@@ -93,14 +99,15 @@ class Cache:
     def add(self, path: str, build_id: bytes, name: str | None = None) -> str:
         """Put a file in, if its build-id is new, and give the path that it has there.
 
-        `name` is what it is known by if that isn't its path: `[kernel.kallsyms]`, `[vdso]`.
+        `name` is what it is known by if that isn't its path: `[kernel.kallsyms]`, `[vdso]`,
+        `[guest.kernel.kallsyms]`.
         Raises OSError.
         """
         found = self.find(build_id)
         if found:
             return found
         known = name or os.path.realpath(path)
-        inside = {"[kernel.kallsyms]": "kallsyms", "[vdso]": "vdso"}.get(known, "elf")
+        inside = KINDS.get(known, "elf")
         place = os.path.join(self.directory, known.lstrip("/"), build_id.hex())
         os.makedirs(place, exist_ok=True)
         target = os.path.join(place, inside)

@@ -60,6 +60,9 @@ class How(Record):
     user_callchains: bool = True
     skid: int | None = None
     """--skid; None is the machine's own, which is none."""
+    host: bool = True
+    guest: bool = False
+    """Whose code events are about that don't say it themselves (perf_host, perf_guest)."""
 
 
 DEFAULT_FREQ = 4000
@@ -171,9 +174,9 @@ def attr_of(event: Event, how: How, leads: bool) -> Attr:
     attr = Attr(type=event.type, config=event.config & 0xFFFFFFFF)
     if event.type != SOFTWARE:
         attr.config = event.config
-    for flag in ("exclude_user", "exclude_kernel", "exclude_hv", "exclude_host", "exclude_idle"):
+    for flag in ("exclude_user", "exclude_kernel", "exclude_hv", "exclude_idle"):
         setattr(attr, flag, getattr(event, flag))
-    attr.exclude_guest = event.exclude_guest or not _lets_guests_in(event)
+    attr.exclude_host, attr.exclude_guest = excluded_sides(event, how)
     attr.precise_ip = 3 if event.precise_max else event.precise
     attr.pinned, attr.exclusive = event.pinned, event.exclusive
     attr.sample_id_all = 1
@@ -239,9 +242,24 @@ def attr_of(event: Event, how: How, leads: bool) -> Attr:
     return attr
 
 
-def _lets_guests_in(event: Event) -> bool:
-    """Guests are left out of an event unless it has modifiers of its own, which then say it all."""
-    return bool(OWN_MODIFIERS.search(event.name)) or event.exclude_host
+def excluded_sides(event: Event, how: How) -> tuple[bool, bool]:
+    """(exclude_host, exclude_guest) (get_event_modifier, event_attr_init).
+
+    Modifiers of an event's own say it all; u leaves guests out unless they are asked for, p does in
+    any case. Otherwise it is the group's G or H, or what `how` says.
+    """
+    own = OWN_MODIFIERS.search(event.name)
+    letters = own.group() if own else ""
+    if {"G", "H"} & set(letters):
+        return event.exclude_host, event.exclude_guest
+    if letters:
+        return False, "p" in letters or "u" in letters and not how.guest
+    if event.exclude_host:
+        return True, False
+    users = event.exclude_kernel and not event.exclude_user
+    if event.exclude_guest and (event.precise or not users):
+        return False, True
+    return not how.host, not how.guest
 
 
 def _only_read(attr: Attr) -> None:

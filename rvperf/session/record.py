@@ -111,10 +111,7 @@ class Session:
             message = error.message.replace("Workload failed:", what, 1)
             raise SessionError(message, error.exit_code) from None
         self.kernel = self.machine.kernel
-        symbols = kallsyms.symbols()
-        self.recording = Recording(
-            self.specs, self.open, symbols, (request.switch_bytes, request.switch_ns)
-        )
+        self.recording = self.make_recording((request.switch_bytes, request.switch_ns))
         self.dumps: list[str] = []
         self.woken = 0
         """Rounds in the files that were switched away from."""
@@ -126,6 +123,10 @@ class Session:
     def make_machine(self, live: frozenset[str]) -> Emulated:
         """The machine to record on."""
         return Emulated(self.request.workload, live, self.prepare)
+
+    def make_recording(self, rotate_at: tuple[int, int]) -> Recording:
+        """What writes."""
+        return Recording(self.specs, self.open, kallsyms.symbols(), rotate_at)
 
     def make_perf(self, asked: Details) -> PerfEvents:
         """What samples in the kernel."""
@@ -159,11 +160,9 @@ class Session:
         return Writer(request.output, self.specs, known, compress=request.compress)
 
     def run(self) -> RecordResult:
-        machine, recording = self.machine, self.recording
-        self.kernel.perf = self.perf
+        machine = self.machine
         try:
-            recording.begin(self.kernel)
-            recording.synthesize()
+            self.begin()
         except OSError as error:
             raise SessionError(
                 f"failed to open {self.request.output} : {error.strerror}\n"
@@ -183,6 +182,12 @@ class Session:
             if self.request.switch_signal:
                 signal.signal(signal.SIGUSR2, previous)
         return self.finish()
+
+    def begin(self) -> None:
+        """perf is there, and writes what comes before the program."""
+        self.kernel.perf = self.perf
+        self.recording.begin(self.kernel)
+        self.recording.synthesize()
 
     def announce_delay(self) -> None:
         """Tell of -D: when events are off, and when they go on."""
@@ -309,14 +314,20 @@ class Session:
             return
         entries = []
         cache = Cache(request.build_id_directory) if request.build_ids == "cache" else None
-        if recording.kernel_hit or request.all_build_ids:
-            identity = kernel_identity(recording.symbols.text())
-            entries.append(records.build_id_record(identity, KERNEL_DSO, records.KERNEL))
-            if cache:
-                keep_kernel(cache, identity, recording.symbols.text())
+        for kernel in recording.kernels:
+            if kernel.mode in recording.hit_kernels or request.all_build_ids:
+                text = kernel.symbols.text()
+                identity = kernel_identity(text)
+                entries.append(
+                    records.build_id_record(identity, kernel.dso, kernel.mode, kernel.machine)
+                )
+                if cache:
+                    keep_kernel(cache, identity, text, kernel.dso)
+        mode = recording.program_mode
+        machine = recording.kernels[-1].machine
         for path, identity in recording.hit.items():
             if identity:
-                entries.append(records.build_id_record(identity, path, records.USER))
+                entries.append(records.build_id_record(identity, path, mode, machine))
                 if cache:
                     try:
                         cache.add(path, identity)
@@ -446,8 +457,8 @@ def kernel_identity(text: str) -> bytes:
     return sha1(text.encode()).digest()
 
 
-def keep_kernel(cache: Cache, identity: bytes, text: str) -> None:
-    """Put the kernel's symbols into the build-id cache, where every perf looks for them."""
+def keep_kernel(cache: Cache, identity: bytes, text: str, dso: str) -> None:
+    """Put a kernel's symbols into the build-id cache, where every perf looks for them."""
     import tempfile
 
     if cache.find(identity):
@@ -456,6 +467,6 @@ def keep_kernel(cache: Cache, identity: bytes, text: str) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".kallsyms") as file:
             file.write(text)
             file.flush()
-            cache.add(file.name, identity, KERNEL_DSO)
+            cache.add(file.name, identity, dso)
     except OSError:
         print("rvperf: the kernel's symbols could not be cached", file=sys.stderr)

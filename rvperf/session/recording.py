@@ -16,6 +16,8 @@ BUFFER = 528384
 """Bytes of the ring buffer that perf maps for a CPU by default: 512 KiB and a page."""
 KERNEL_MAP = "[kernel.kallsyms]_text"
 KERNEL_DSO = "[kernel.kallsyms]"
+GUEST_KERNEL_MAP = "[guest.kernel.kallsyms]_text"
+GUEST_KERNEL_DSO = "[guest.kernel.kallsyms]"
 MAP_SHARED, MAP_PRIVATE = 1, 2
 OP_LOAD, OP_STORE, OP_NA = 2, 4, 1  # PERF_MEM_OP_*
 NOT_AVAILABLE = OP_NA | 1 << 5 | 1 << 19 | 1 << 24 | 1 << 26  # PERF_MEM_NA
@@ -46,6 +48,17 @@ class Machine(Record):
     perf_version: str
 
 
+class KernelImage(Record):
+    """A kernel that samples may fall in. `mode` is the cpumode that says so, `dso` and `map` perf's
+    names of it and of its place, `machine` the pid that perf knows its machine by."""
+
+    symbols: KernelSymbols
+    mode: int = records.KERNEL
+    dso: str = KERNEL_DSO
+    map: str = KERNEL_MAP
+    machine: int = -1
+
+
 class OutputFull(Exception):
     """The recording is to end before the program does. Says what the system said, if it did."""
 
@@ -54,12 +67,16 @@ class Recording:
     """The sink of perf_events: encodes and writes, in rounds, and keeps what the end needs.
 
     `open_file(name)` gives the next Writer; `rotate_at` is (bytes, ns) after which a new file is
-    begun, either of them 0 for never.
+    begun, either of them 0 for never. `symbols` are those of the kernel that perf is in.
     """
+
+    program_mode = records.USER
+    """The cpumode of the programs whose maps are told."""
 
     def __init__(self, specs: list[EventSpec], open_file, symbols: KernelSymbols, rotate_at=(0, 0)):
         self.specs = specs
         self.symbols = symbols
+        self.kernels = (KernelImage(symbols),)
         self.encoders = [records.sample_encoder(spec.attr) for spec in specs]
         self.plain_encoders = [self._plain_encoder(number) for number in range(len(specs))]
         self.tracking = next(spec for spec in reversed(specs) if spec.attr.task)
@@ -71,24 +88,28 @@ class Recording:
         """Build-ids of what was mapped, by path; empty where there is none."""
         self.paths: dict[str, str] = {}
         """What was mapped: the guest's name of a file, and where it is on this host."""
-        self.kernel_hit = False
+        self.hit_kernels: set[int] = set()
+        """The modes of the kernels that samples fell in."""
         self.lost = 0
         self.closed = False
 
-    def begin(self, kernel) -> None:
-        """The first file, before the program runs."""
-        self.kernel = kernel
+    def begin(self, system) -> None:
+        """The first file, before anything runs. The tasks are those of `system`, which has a hart,
+        `processes` and a `first` task, as a Kernel has."""
+        self.system = system
         self.writer = self.open_file()
         self._open_round = 0
-        self._began = kernel.hart.cycles
+        self._began = system.hart.cycles
         self._describe()
 
     def _describe(self) -> None:
         """What every file begins with: the kernel, the events' names, who is there."""
         write = self.writer.write
-        length = self.symbols.end - TEXT
-        write(self._side(records.Mmap(-1, 0, TEXT, length, TEXT, KERNEL_MAP, misc=records.KERNEL)))
-        thread = records.struct.pack("<Q16s", self.kernel.first.process.pid, b"")
+        for one in self.kernels:
+            length = one.symbols.end - TEXT
+            place = records.Mmap(one.machine, 0, TEXT, length, TEXT, one.map, misc=one.mode)
+            write(self._side(place))
+        thread = records.struct.pack("<Q16s", self.system.first.process.pid, b"")
         write(records.ThreadMap(1, thread).encode())
         cpus = records.struct.pack("<HHH", 0, 1, 0)
         write(records.CpuMap(cpus + bytes(2)).encode())
@@ -102,19 +123,19 @@ class Recording:
             record.sample_id = records.SampleId(0, 0, 0, 0, 0, 0)
         else:
             record.sample_id = records.SampleId(
-                task.process.pid, task.tid, self.kernel.hart.cycles, number, number, 0
+                task.process.pid, task.tid, self.system.hart.cycles, number, number, 0
             )
         return record.encode(spec.attr)
 
     def synthesize(self) -> None:
         """Tell of the tasks that are there already: before exec there is perf's own child."""
-        first = self.kernel.first
+        first = self.system.first
         name = records.Comm(first.process.pid, first.tid, "perf-exec", misc=records.USER)
         self.writer.write(self._side(name))
         self.writer.write(records.FinishedInit().encode())
 
     def _resynthesize(self) -> None:
-        for process in self.kernel.processes.values():
+        for process in self.system.processes.values():
             for task in process.threads:
                 comm = records.Comm(process.pid, task.tid, task.name, misc=records.USER)
                 self.writer.write(self._side(comm))
@@ -165,7 +186,7 @@ class Recording:
 
     def fork(self, parent, child) -> None:
         record = records.Fork(
-            child.process.pid, parent.process.pid, child.tid, parent.tid, self.kernel.hart.cycles
+            child.process.pid, parent.process.pid, child.tid, parent.tid, self.system.hart.cycles
         )
         self._write(self._side(record, child))
 
@@ -174,7 +195,7 @@ class Recording:
             return
         parent = task.process.parent
         ppid = parent.pid if parent else task.process.pid
-        record = records.Exit(task.process.pid, ppid, task.tid, ppid, self.kernel.hart.cycles)
+        record = records.Exit(task.process.pid, ppid, task.tid, ppid, self.system.hart.cycles)
         self._write(self._side(record, task))
 
     def read(self, task, number: int, count: int) -> None:
@@ -244,9 +265,12 @@ class Recording:
         ):
             if kind & bit:
                 given[name] = PAGE_SIZE
-        misc = records.USER if sample.user else records.KERNEL
+        if sample.guest:
+            misc = records.GUEST_USER if sample.user else records.GUEST_KERNEL
+        else:
+            misc = records.USER if sample.user else records.KERNEL
         if not sample.user:
-            self.kernel_hit = True
+            self.hit_kernels.add(misc)
         if spec.attr.precise_ip and sample.exact:
             misc |= records.MISC_EXACT_IP
         self.samples += 1
@@ -287,7 +311,7 @@ class Recording:
             records.ReadValue(value, self.specs[number].ids[0], 0)
             for value, number in sample.values or ()
         ]
-        time = self.kernel.hart.cycles
+        time = self.system.hart.cycles
         both = READ.TOTAL_TIME_ENABLED | READ.TOTAL_TIME_RUNNING
         return records.Reading(values, *((time, time) if shown & both else (0, 0)))
 
@@ -313,14 +337,14 @@ class Recording:
     def due(self) -> bool:
         """Whether a new file is to be begun."""
         size, time = self.rotate_at
-        now = self.kernel.hart.cycles - self._began
+        now = self.system.hart.cycles - self._began
         return bool(size and self.writer.written >= size or time and now >= time)
 
     def rotate(self, finish) -> None:
         """End this file by `finish(writer)` and begin another, which knows all that is there."""
         self._end_file(finish)
         self.writer = self.open_file()
-        self._began = self.kernel.hart.cycles
+        self._began = self.system.hart.cycles
         self._describe()
         self._resynthesize()
         self.writer.write(records.FinishedInit().encode())

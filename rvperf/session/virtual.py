@@ -141,7 +141,7 @@ class VirtualMachine:
     def _guest(self) -> None:
         """What runs in the VM's VS-mode: the kernel, from its boot to its end."""
         kernel, hart = self.kernel, self.hart
-        if kernel.perf:
+        if kernel.driven:
             kernel.perf.on_booted = self._booted
         else:
             self._booted()
@@ -167,13 +167,14 @@ class VirtualMachine:
     def perf_begins(self, command: str, perf: DrivenPerf) -> None:
         """Have perf's `command` run in the guest beside the program."""
 
-        def start() -> None:
-            first = self.hart.cycles + EXEC_NS
-            times = (first + n * SWITCH_NS for n in range(self.options.host_switches))
-            self.host.scheduler.interludes.extend(times)
-
         switches = range(1, self.options.switches + 1)
-        PerfTool(perf, command, tuple(n * SWITCH_NS for n in switches), start)
+        PerfTool(perf, command, tuple(n * SWITCH_NS for n in switches), self.switch_from_now)
+
+    def switch_from_now(self) -> None:
+        """Have the host take the vCPU's thread off the hart as often as was asked for."""
+        first = self.hart.cycles + EXEC_NS
+        times = (first + n * SWITCH_NS for n in range(self.options.host_switches))
+        self.host.scheduler.interludes.extend(times)
 
     def run(self) -> None:
         """Run until the guest's program ends. ^C goes to the program."""
@@ -305,8 +306,21 @@ def rows_of(exits: list[Exit]) -> tuple[VmExitRow, ...]:
 # perf record in the guest.
 
 
-def record(request: RecordRequest, options: VmOptions, told=lambda text: None) -> RecordResult:
-    """Run the program in a VM to its end, and sample in the guest."""
+def record(
+    request: RecordRequest,
+    options: VmOptions,
+    told=lambda text: None,
+    host: bool = False,
+    guest: bool = False,
+) -> RecordResult:
+    """Run the program in a VM to its end, and sample with perf in the guest.
+
+    With `host` or `guest` it is the host's perf that samples, its own code, the guest's or both.
+    """
+    if host or guest:
+        from rvperf.session.host import HostSession
+
+        return HostSession(request, options, told, host, guest).run()
     return GuestSession(request, options, told).run()
 
 

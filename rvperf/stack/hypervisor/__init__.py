@@ -9,7 +9,7 @@ it runs) and everything that takes no part in counting.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 
@@ -155,6 +155,14 @@ class Hypervisor(Level):
         """Whose values the counters hold that are passed through to guests."""
         self.stopped_by = 0
         """The interrupt that has stopped a guest and is still pending: scause."""
+        self.working = costs.RUN, 0
+        """What the host does while it lets interrupts in: (cost, instructions done)."""
+        self.overflowed_at = self.working
+        """What it did when the counter overflow interrupt came that is served."""
+        self.guest_overflowed = False
+        """Whether the counter overflow interrupt that is served has stopped a guest."""
+        self.on_overflow: Callable[[], None] | None = None
+        """Called when a counter overflow interrupt has been served, if set."""
         self.vcpu: Vcpu | None = None
         """Whose state the hart has, whether the guest runs or the host does."""
         self.armed = False
@@ -291,6 +299,7 @@ class Hypervisor(Level):
             self.stopped_by = cause
         vcpu.vpmu.exited(vcpu, cause)
         self.set(SSTATUS, SIE_BIT)  # the host's interrupts are served here
+        self.working = costs.RUN, 0
         self.poll()
         self.stopped_by = 0
         if not cause & INTERRUPT:
@@ -387,6 +396,7 @@ class Hypervisor(Level):
         cause, origin = self.read(SCAUSE), self.origin
         if cause != self.stopped_by:
             self.note("interrupt", S, cause)
+        self.guest_overflowed = cause == self.stopped_by
         self.stopped_by = 0  # the guest that it stopped has been told of it
         at = self.read(SEPC)
         self.charge_closed(costs.INTERRUPT)
@@ -394,7 +404,10 @@ class Hypervisor(Level):
             self.tick()
         elif cause == INTERRUPT | Interrupt.COUNTER_OVERFLOW:
             self.origin = OVERFLOW
+            self.overflowed_at = self.working
             self.core.driver.overflow(self.core.overflow)
+            if self.on_overflow:
+                self.on_overflow()
         else:
             raise AssertionError(f"interrupt {cause & ~INTERRUPT} in HS-mode: none is enabled")
         self.origin = origin
@@ -439,6 +452,15 @@ class Hypervisor(Level):
         finally:
             hart.write_csr(SSTATUS, hart.read_csr(SSTATUS) | status & SIE_BIT)
         self.poll()
+
+    def charge(self, cost) -> None:
+        """As `Level.charge`."""
+
+        def let_in(done: int) -> None:
+            self.working = cost, done
+            self.poll()
+
+        self.let_pass(cost.instructions, cost.cycles, let_in)
 
     def charge_closed(self, cost) -> None:
         """As `charge`, with interrupts off."""

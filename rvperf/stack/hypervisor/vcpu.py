@@ -15,6 +15,7 @@ from isa.csrs import CSR_NUMBERS
 from isa.routing import LCOFI, VS_INTERRUPTS, VSLCOFI
 
 NEVER = (1 << 64) - 1
+SPP = 1 << 8
 
 
 class Exit:
@@ -44,6 +45,11 @@ OWN = tuple(
         "vstimecmp",
     )
 )
+
+
+def in_guests_kernel(vcpu: Vcpu) -> bool:
+    """Whether a guest that has stopped was in VS-mode."""
+    return bool(vcpu.sstatus & SPP)
 
 
 class Vcpu:

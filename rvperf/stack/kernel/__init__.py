@@ -417,7 +417,7 @@ class Kernel(Level):
             self.perf.work(cost, instructions, cycles)
         self.system_ns += cycles
         self.current.system_ns += cycles
-        if self.driven and not self.masked:
+        if self.driven:
             self.perf.let_pass(cost, instructions, cycles)
         elif self.above:
             self.let_pass(instructions, cycles)

@@ -46,19 +46,18 @@ class KernelSymbols(Record):
 
 
 @cache
-def symbols(driven: bool = False) -> KernelSymbols:
-    """The kernel's symbols; with those of its PMU drivers if it is `driven`."""
+def symbols(driven: bool = False, further: tuple[Cost, ...] = ()) -> KernelSymbols:
+    """The kernel's symbols; with those of its PMU drivers if it is `driven`, and behind those the
+    ones that `further` work is charged to."""
     names = set(costs.ENTRIES)
     for cost in costs.fixed():
         names |= {cost.symbol, *cost.callers}
     for call in TABLE.values():
         names |= {call.cost.symbol, *call.cost.callers}
     ordered = sorted(names)
-    if driven:
-        further = set()
-        work = [value for value in vars(drivers).values() if isinstance(value, Cost)]
-        for cost in (*work, *costs.driven()):
-            further |= {cost.symbol, *cost.callers}
-        ordered += sorted(further - names)
+    work = [value for value in vars(drivers).values() if isinstance(value, Cost)]
+    for more in ((*work, *costs.driven()) if driven else (), further):
+        found = {name for cost in more for name in (cost.symbol, *cost.callers)}
+        ordered += sorted(found.difference(ordered))
     addresses = {name: FIRST + SIZE * n for n, name in enumerate(ordered)}
     return KernelSymbols(addresses, FIRST + SIZE * len(addresses))

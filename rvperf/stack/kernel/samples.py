@@ -72,12 +72,20 @@ class Details(Record):
 
 
 class Sample:
-    """One sample. Registers are in perf's order for riscv: pc, then x1 to x31."""
+    """One sample, of a guest's code if a host took it and `guest` says so. Registers are in perf's
+    order for riscv: pc, then x1 to x31."""
 
     __slots__ = (
-        "event", "ip", "user", "pid", "tid", "time", "period", "addr", "callchain", "raw", "values",
-        "registers", "stack", "branches", "access", "exact", "weight", "physical",
+        "event", "ip", "user", "guest", "pid", "tid", "time", "period", "addr", "callchain", "raw",
+        "values", "registers", "stack", "branches", "access", "exact", "weight", "physical",
     )  # fmt: skip
+
+    def __init__(self, event: int, ip: int, user: bool, guest: bool = False):
+        self.event, self.ip, self.user, self.guest = event, ip, user, guest
+        self.addr, self.weight, self.physical = 0, 0, 0
+        self.callchain = self.raw = self.values = None
+        self.registers = self.stack = self.branches = self.access = None
+        self.exact = False
 
 
 class Sampler:
@@ -122,14 +130,11 @@ class Sampler:
 
     def _sample(self, one, ip, user, period, time) -> Sample:
         task = self.kernel.current
-        sample = Sample()
-        sample.event, sample.ip, sample.user = one.number, ip, user
+        sample = Sample(one.number, ip, user)
         sample.pid, sample.tid = task.process.pid, task.tid
         sample.time, sample.period = time, period
-        sample.registers = sample.stack = sample.branches = sample.access = None
         sample.exact = user and self.exact and not one.spec.skid
         sample.values = self.group_values(one) if one.spec.leader is not None else None
-        sample.weight = sample.physical = 0
         return sample
 
     def _finish(self, one, sample, chain, registers) -> None:

@@ -29,6 +29,10 @@ class Vpmu:
     """The counters that are the guest's alone, a bit for each."""
     henvcfg = 0
     """What henvcfg has beside what all guests have."""
+    why_host_loses = ""
+    """Why overflows of the host's own counters don't come to the host, if they don't."""
+    host_counts_guests = True
+    """Whether the host's own events can count while a guest runs."""
     guest_driver = host_driver = "none"
     """Which drivers the two kernels have for counters: "sbi", "snapshot" or "delegation"."""
 

@@ -331,6 +331,7 @@ class DelegatedPmu(SnapshotPmu):
     name = "deleg"
     host_driver = "delegation"
     extensions = Vpmu.extensions | {"Shlcofideleg"}
+    why_host_loses = "counter overflow interrupts are delegated to the guest"
     pending = False
     """Whether the guest's interrupt was pending when its vCPU left the hart."""
 

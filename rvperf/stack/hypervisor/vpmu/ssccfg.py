@@ -206,6 +206,7 @@ class MediatedPmu(SsccfgPmu):
     """
 
     name = "mediated"
+    host_counts_guests = False
 
     def loaded(self, vcpu) -> None:
         """The guest may read its counters."""
