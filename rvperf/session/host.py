@@ -23,7 +23,7 @@ from rvperf.stack.kernel.driven_perf import DrivenPerf, Nobody
 from rvperf.stack.kernel.samples import Details
 
 REFUSED = 255
-WHY_LOST = "their periods ended while the host had interrupts off"
+WHY_LOST = "their periods ended where the host lets no interrupt in"
 GUEST_SYMBOLS = ".kallsyms"
 """What the file with the guest kernel's symbols is called beside the recording."""
 
