@@ -19,7 +19,7 @@ from itertools import count
 from isa.causes import Cause, Interrupt
 from isa.csrs import CSR_NAMES, CSR_NUMBERS
 from isa.modes import VS, VU, S
-from isa.routing import INTERRUPT
+from isa.routing import INTERRUPT, VSLCOFI
 from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
 from rvperf.stack.level import Level
 from rvperf.stack.pmu_drivers.event import HwEvent
@@ -254,10 +254,11 @@ class Hypervisor(Level):
         self.write(HENVCFG, STCE | CACHE_BLOCKS | vcpu.vpmu.henvcfg)
         if self.smstateen:
             self.write(HSTATEEN0, vcpu.vpmu.hstateen0)
+        resident = before is vcpu
         vcpu.vpmu.loaded(vcpu)
         for csr in OWN:
             self.write(csr, vcpu.csrs[csr])
-        self.write(HVIP, vcpu.hvip)
+        self.sequence(*(self._injected(vcpu) if resident else [("write", HVIP, vcpu.hvip)]))
         self.write(HGATP, vcpu.vm.hgatp)
         self.write(HTIMEDELTA, vcpu.vm.htimedelta)
         hart.x[0:32] = vcpu.x
@@ -289,8 +290,8 @@ class Hypervisor(Level):
         self.charge(costs.RUN)
         self.clear(SSTATUS, SIE_BIT)
         vcpu.vpmu.entering(vcpu)
-        _, self.host_scounteren, self.host_senvcfg = self.sequence(
-            ("write", HVIP, vcpu.hvip),
+        *_, self.host_scounteren, self.host_senvcfg = self.sequence(
+            *self._injected(vcpu),
             ("swap", SCOUNTEREN, vcpu.scounteren),
             ("swap", SENVCFG, vcpu.senvcfg),
         )
@@ -305,6 +306,14 @@ class Hypervisor(Level):
             vcpu.exits[-1].duration = self.hart.cycles - vcpu.exits[-1].time
         self.note("enter", VS if vcpu.sstatus & SPP else VU)
         self.hart.sret()
+
+    def _injected(self, vcpu: Vcpu) -> list[tuple[str, int, int]]:
+        """What gives hvip a vCPU's interrupts. Where the overflow interrupt of counters that it has
+        may come late, that bit is hardware's to change."""
+        if not self.hart.pmu.delay or self.counters_of is not vcpu:
+            return [("write", HVIP, vcpu.hvip)]
+        wanted = vcpu.hvip & ~VSLCOFI
+        return [("clear", HVIP, ~wanted & ~VSLCOFI), ("set", HVIP, wanted)]
 
     def trap(self) -> None:
         """A guest has trapped to HS-mode: do what it needs, and let one go on."""
