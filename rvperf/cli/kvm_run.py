@@ -1,6 +1,5 @@
-"""`rvperf kvm run`: perf in several guests and in the host, at the same time on one set of counters."""
+"""`rvperf kvm run`: perf in guests and in the host, at the same time on one set of counters."""
 
-import os
 import shlex
 import sys
 

@@ -716,13 +716,17 @@ def contents(path: str | None) -> bytes | None:
 
 
 def guest_kallsyms(options: dict) -> bytes | None:
-    """The symbols of the guest's kernel, in the form of /proc/kallsyms. Raises Failure."""
+    """The symbols of the guest's kernel, in the form of /proc/kallsyms. Raises Failure.
+
+    Without an option they are those that `kvm record` has left beside the recording, if it has.
+    """
     from rvperf.symbols.elf import ElfError
     from rvperf.symbols.kallsyms import text_of_vmlinux
 
     vmlinux = options["guestvmlinux"]
     if not vmlinux:
-        return contents(options["guestkallsyms"])
+        beside = f"{options['input']}.kallsyms"
+        return contents(options["guestkallsyms"] or (beside if os.path.isfile(beside) else None))
     try:
         return text_of_vmlinux(contents(vmlinux))
     except ElfError as error:

@@ -80,25 +80,16 @@ def switches(option: str):
 
 
 def isa(text: str) -> frozenset[str]:
-    """The optional extensions in an ISA string: rv64, letters, then names with `_` before each."""
-    import re
+    """The optional extensions that an ISA string names."""
+    from isa.strings import IsaStringError, extensions_of
 
-    from isa.ext import EVERY, OPTIONAL
-
-    letters, *names = text.lower().split("_")
-    if not re.fullmatch(r"rv64[a-z]+", letters):
-        raise Mistake(f" Error: option `isa' expects rv64gch_sscofpmf and the like, not `{text}'\n")
-    known = {name.lower(): name for name in EVERY if len(name) > 1}
-    for name in names:
-        if name not in known:
-            raise Mistake(unknown(name, sorted(known), "extension"))
-    found = {known[name] for name in names} | {name.upper() for name in letters[4:]}
-    for name in sorted(found & OPTIONAL.keys()):
-        if lacking := [other for other in OPTIONAL[name] if other not in found]:
-            raise Mistake(f" Error: {name} needs {' and '.join(lacking)}, not in `{text}'\n")
+    try:
+        found = extensions_of(text)
+    except IsaStringError as error:
+        raise Mistake(f" Error: {error}\n") from None
     if "H" not in found:
         raise Mistake(f" Error: a virtual machine needs the extension h, not in `{text}'\n")
-    return frozenset(found & OPTIONAL.keys())
+    return found
 
 
 VM = Option("", "vm", "run the program, and perf, in a virtual machine")

@@ -110,11 +110,14 @@ class CsrFile:
             for number, csr in self.rows.items()
             if not (csr.view or csr.select)
         }
-        self.plain, self.plain_writes, self.substitutes, self._gated = _quick(extensions, counters)
+        known = _quick(extensions, counters)
+        self.plain, self.plain_writes, self.substitutes, self._gated, self._open = known
         self._delegating = DELEGATING if "Xrvpt" in extensions else frozenset()
 
     def permit(self, number: int, mode: int, write: bool) -> None:
         """Trap, unless an instruction in `mode` may access the CSR."""
+        if (number, write) in self._open[mode]:
+            return
         csr = self.rows.get(number)
         if csr is None:
             raise Trap(ILLEGAL_INSTRUCTION)
@@ -379,17 +382,20 @@ def _quick(extensions: frozenset[str], counters: int):
 
     (What may be read in a mode whatever else the state, and is a word: the quick way for most
     reads; what may be written there with no further consequence, and the bits that change; what
-    stands for what while V=1; which are partly closed by others.)
+    stands for what while V=1; which are partly closed by others; what may be accessed in a mode
+    whatever else the state, (number, whether it is written).)
     """
     rows = registers(extensions, counters)
     substitutes = {CSR_NUMBERS[csr.stands_for]: n for n, csr in rows.items() if csr.stands_for}
 
+    def is_open(csr: Csr, mode: Mode) -> bool:
+        reached = REACH[mode] >= csr.mode
+        return reached and csr.visible is always and csr.off is never and not csr.select
+
     def is_plain(number: int, csr: Csr, mode: Mode) -> bool:
         return (
-            REACH[mode] >= csr.mode
-            and csr.visible is always
-            and csr.off is never
-            and not (csr.view or csr.select or csr.open or number in ELSEWHERE)
+            is_open(csr, mode)
+            and not (csr.view or csr.open or number in ELSEWHERE)
             and not (virtual(mode) and number in substitutes)
         )
 
@@ -407,4 +413,14 @@ def _quick(extensions: frozenset[str], counters: int):
         }
         for mode, numbers in plain.items()
     }
-    return plain, writes, substitutes, {n: csr for n, csr in rows.items() if csr.open}
+    always_open = {
+        mode: frozenset(
+            (number, write)
+            for number, csr in rows.items()
+            for write in (False, True)
+            if is_open(csr, mode) and not (write and csr.read_only)
+        )
+        for mode in Mode
+    }
+    partly = {n: csr for n, csr in rows.items() if csr.open}
+    return plain, writes, substitutes, partly, always_open

@@ -56,6 +56,9 @@ MPP, MPP_AT, FS = bits_of("mstatus", "MPP"), place_of("mstatus", "MPP"), bits_of
 MPV = bits_of("mstatus", "MPV")
 HSTATUS, VSSTATUS = CSR_NUMBERS["hstatus"], CSR_NUMBERS["vsstatus"]
 HVICTL = CSR_NUMBERS["hvictl"]
+HVIP, HGEIP, HTIMEDELTA, VSTIMECMP = (
+    CSR_NUMBERS[name] for name in ("hvip", "hgeip", "htimedelta", "vstimecmp")
+)
 VSIE, VSIP = CSR_NUMBERS["vsie"], CSR_NUMBERS["vsip"]
 HEDELEG, HIDELEG = CSR_NUMBERS["hedeleg"], CSR_NUMBERS["hideleg"]
 SPV, SPVP = bits_of("hstatus", "SPV"), bits_of("hstatus", "SPVP")
@@ -405,6 +408,8 @@ class Hart:
             more = {source.replace("_", "-"): count for source, count in others.items()}
             more |= {"instructions": instructions, "cycles": cycles}
             self._advanced(tuple(more.get(source, 0) for source in SOURCES))
+        if self.pmu.arriving:
+            self.pmu.arrive()
 
     @property
     def cycles(self) -> int:
@@ -427,6 +432,8 @@ class Hart:
         if cycle > self.clock:
             self.idle[self._words[MODE]] += cycle - self.clock
             self.clock = cycle
+            if self.pmu.arriving:
+                self.pmu.arrive()
 
     @property
     def time(self) -> int:
@@ -661,10 +668,22 @@ class Hart:
         One for VS-mode by the number that it sees.
         """
         words = self.csrs.words
-        if not words[MIP] and words[STIMECMP] == NEVER and not self.hypervisor:
-            return None  # nothing can be pending: the usual case, found quickly
+        if not words[MIP] and self._nothing_else_pending(words):
+            return None  # the usual case, found quickly
         found = self._claimed()
         return found and found[1]
+
+    def _nothing_else_pending(self, words) -> bool:
+        """Whether certainly no interrupt but those in the word of mip is pending."""
+        if words[STIMECMP] == NEVER and not self.hypervisor:
+            return True
+        now = self.time
+        if now >= words[STIMECMP]:
+            return False
+        if not self.hypervisor:
+            return True
+        guests = words[HVIP] | words[HGEIP] | words.get(HVICTL, 0)
+        return not guests and now + words[HTIMEDELTA] & MASK < words[VSTIMECMP]
 
     def _claimed(self) -> tuple[Mode, Interrupt] | None:
         """The interrupt that would be taken now, behind the mode that takes it."""
@@ -678,9 +697,13 @@ class Hart:
 
     def interrupt(self) -> bool:
         """Take the pending interrupt, if there is one: was there?"""
-        if self.pending_interrupt() is None:
+        words = self.csrs.words
+        if not words[MIP] and self._nothing_else_pending(words):
             return False
-        to, which = self._claimed()
+        found = self._claimed()
+        if found is None:
+            return False
+        to, which = found
         self._deliver(to, which, 0, True)
         return True
 

@@ -25,6 +25,9 @@ ROWS = (
     ("Host can profile", "host_can_profile", ""),
 )
 """Title, field, and what stands before the keys of a field that is a dict."""
+NOT_ADDED = ("sbi_calls_by_origin", "overflow_irqs")
+"""Fields without a sum: it stands above already, or would count an interrupt once where it came and
+once where it was passed on to."""
 WIDTH = 80
 SHOWN_ALWAYS = ("M", "HS", "VS")
 
@@ -38,9 +41,7 @@ def text(results: tuple[DesignResult, ...]) -> str:
             keys = keys_of(values)
             if title:
                 totals = [str(sum(value.values())) for value in values]
-                table.append(
-                    (title, totals if field != "sbi_calls_by_origin" else [""] * len(values))
-                )
+                table.append((title, [""] * len(values) if field in NOT_ADDED else totals))
             for key in keys:
                 name = f"  {before} {key}" if before else f"  {key}"
                 table.append((name, [str(value.get(key, 0)) for value in values]))

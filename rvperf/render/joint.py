@@ -34,9 +34,8 @@ def session_lines(session: JointSession) -> list[str]:
     if session.samples is None:
         return [f"  {session.name:<8} stat: {command}"]
     where = f" in {session.output}" if session.output else ""
-    lines = [
-        f"  {session.name:<8} record: {session.samples} samples{where}, {session.lost} lost: {command}"
-    ]
+    counts = f"{session.samples} samples{where}, {session.lost} lost"
+    lines = [f"  {session.name:<8} record: {counts}: {command}"]
     if session.why:
         lines.append(f"  {'':<8} lost because {session.why}")
     return lines

@@ -93,7 +93,7 @@ class HartWithHost:
         step = LOOK_UP[self.board.kind]
         if until < NEVER:
             # Rather too short: the rest is a further step, but what is too long makes it late.
-            step = min(step, max((until - start) * 14 // self.pace, LATE))
+            step = min(step, max((until - start) * 31 // (2 * self.pace), LATE))
         if self.board.while_running:
             self.board.while_running()
         before = hart.instructions

@@ -29,7 +29,6 @@ from rvperf.session.owners import Owners
 from rvperf.session.record import RecordRequest, RecordResult, live_for
 from rvperf.session.recording import OutputFull
 from rvperf.session.virtual import (
-    CYCLES,
     GuestSession,
     GuestStat,
     Place,
@@ -187,7 +186,7 @@ class Joint:
         return board_for(
             guests[0].workload.engine,
             options.machine,
-            selectors_of(tuple(events)) | {CYCLES},
+            selectors_of(tuple(events)),
             harts=options.harts,
             vms=len(guests),
         )
@@ -319,7 +318,7 @@ class Joint:
                 each.host.tally.clear()
                 each.firmware.tally.clear()
                 each.host.calls_by_origin = dict.fromkeys(each.host.calls_by_origin, 0)
-                each.host.overflow_interrupts = each.host.migrations = 0
+                each.host.migrations = 0
                 each.host.scheduler.switches = 0
             self._plan_moves()
             self.moments.begin(self.began)
@@ -340,9 +339,7 @@ class Joint:
                 moves.append(Move(time, vcpu, to, options.migrate_every))
         for one in options.migrations:
             vcpu = next(
-                each
-                for each in self.vcpus
-                if (each.vm.number, each.number) == (one.vm, one.vcpu)
+                each for each in self.vcpus if (each.vm.number, each.number) == (one.vm, one.vcpu)
             )
             to = lambda one=one: harts[one.hart].host  # noqa: E731
             moves.append(Move(self.began + one.time, vcpu, to))
@@ -475,9 +472,7 @@ class Joint:
         why = ""
         if lost:
             why = session.machine.vpmu.why_host_loses or WHY_LOST
-        return JointSession(
-            "host", session.request.command, result.samples, lost, why, result.path
-        )
+        return JointSession("host", session.request.command, result.samples, lost, why, result.path)
 
 
 def ignored(text: str) -> None:
@@ -508,15 +503,15 @@ def check(guests, hosts, options: JointOptions) -> None:
                 }
                 for option, given in lacking.items():
                     if given:
-                        raise SessionError(f"Error:\n{option} needs a single vCPU", FAILED)
+                        raise SessionError(f" Error: {option} needs a single vCPU", FAILED)
     for request in hosts:
         vm = request.vm if isinstance(request, HostStatRequest) else None
         if vm is not None and vm >= len(guests):
             there = "vm0" if len(guests) == 1 else f"vm0 to vm{len(guests) - 1}"
-            raise SessionError(f"Error:\nno vm{vm}: there is {there}", FAILED)
+            raise SessionError(f" Error: no vm{vm}: there is {there}", FAILED)
     recorded = [request for request in hosts if isinstance(request, RecordRequest)]
     if recorded and options.harts > 1:
-        raise SessionError("Error:\n--host record needs --harts 1", FAILED)
+        raise SessionError(" Error: --host record needs --harts 1", FAILED)
     for one in options.migrations:
         for what, number, there in (
             ("vm", one.vm, len(guests)),
@@ -525,7 +520,7 @@ def check(guests, hosts, options: JointOptions) -> None:
         ):
             if number >= there:
                 few = "there is only 0" if there == 1 else f"there are 0 to {there - 1}"
-                raise SessionError(f"Error:\nno {what} {number} to migrate: {few}", FAILED)
+                raise SessionError(f" Error: no {what} {number} to migrate: {few}", FAILED)
 
 
 def check_counters(passed: int | None, reserved: int | None) -> None:
@@ -533,7 +528,7 @@ def check_counters(passed: int | None, reserved: int | None) -> None:
     passed, reserved = 16 if passed is None else passed, reserved or 0
     if passed + reserved > PROGRAMMABLE:
         raise SessionError(
-            f"Error:\n{passed} counters passed through + {reserved} reserved for the host = "
+            f" Error: {passed} counters passed through + {reserved} reserved for the host = "
             f"{passed + reserved}, but a hart has {PROGRAMMABLE} (3 to 31)",
             FAILED,
         )

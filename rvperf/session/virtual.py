@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable
 
 from isa.record import Record
-from isa.strings import extensions_of
 from rvperf.events import Event
 from rvperf.machine.csrs import QUIRKS as HARTS
 from rvperf.machine.hart import VS
@@ -39,8 +38,8 @@ from rvperf.stack.pmu_drivers.sbi import SbiDriver
 from rvperf.stack.sbi import Extension, Hsm, Snapshot, Srst
 
 SHARED_PAGE = 3 << 20  # in a guest's memory: for snapshots of counters
-CYCLES = 1  # SBI's event_idx, which perf itself tries out
 SWITCH_NS = 100_000  # between switches that were asked for
+EXEC_NS = 150_000  # from when perf lets the program go until it has surely begun
 
 
 class VmOptions(Record):
@@ -58,7 +57,7 @@ class VmOptions(Record):
     quirks: frozenset[str] = frozenset()
     switches: int = 0
     host_switches: int = 0
-    isa: str | None = None
+    isa: frozenset[str] | None = None
     policy: str = "lazy"
 
 
@@ -102,11 +101,10 @@ def board_for(engine: str, options: VmOptions, selectors: frozenset[int], **more
     design = design_of(options)
     extensions = design.needs(options.quirks)
     if options.isa is not None:
-        named = extensions_of(options.isa)
-        if missing := sorted(extensions - named):
+        if missing := sorted(extensions - options.isa):
             what = f"--vpmu {design.name} needs {', '.join(missing)}"
-            raise SessionError(f"{what}, not in the ISA string {options.isa}", FAILED)
-        extensions = named
+            raise SessionError(f"{what}, which the hart's ISA string doesn't have", FAILED)
+        extensions = options.isa
     quirks = options.quirks & HARTS.keys()
     return Board(engine, extensions, selectors=selectors, quirks=quirks, **more)
 
@@ -227,7 +225,6 @@ class VirtualMachine:
             level.tally.clear()
         for origin in self.host.calls_by_origin:
             self.host.calls_by_origin[origin] = 0
-        self.host.overflow_interrupts = 0
         self.vpmu.saves = self.vpmu.restores = 0
         self.vpmu.times_saved = self.vpmu.times_restored = 0
 
@@ -239,7 +236,7 @@ class VirtualMachine:
 
     def switch_from_now(self) -> None:
         """Have the host take the vCPU's thread off the hart as often as was asked for."""
-        first = self.hart.cycles + SWITCH_NS // 2
+        first = self.hart.cycles + EXEC_NS
         times = (first + n * SWITCH_NS for n in range(self.options.host_switches))
         self.host.scheduler.interludes.extend(times)
 
@@ -314,7 +311,7 @@ class GuestStat:
         events = request.events
         self.live = frozenset({NATIVE_COUNTERS.get(event.source) for event in events} - {None})
         self.machine = machine = VirtualMachine(
-            request.workload, options, self.live, None, selectors_of(events) | {CYCLES}, place
+            request.workload, options, self.live, None, selectors_of(events), place
         )
         kernel = machine.kernel
         asked = tuple(
@@ -435,7 +432,7 @@ class GuestSession(Session):
 
     def make_machine(self, live: frozenset[str]) -> VirtualMachine:
         self.live = live
-        selectors = selectors_of(self.request.events) | {CYCLES}
+        selectors = selectors_of(self.request.events)
         return VirtualMachine(
             self.request.workload, self.options, live, self.prepare, selectors, self.place
         )

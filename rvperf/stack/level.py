@@ -108,6 +108,31 @@ class Level:
         """csrc."""
         self._modify("clear", csr, bits, lambda value: value & ~bits)
 
+    def sequence(self, *operations: tuple[str, int, int]) -> list[int]:
+        """Several CSR instructions in a row that nothing refuses: (one of `ACCESSES`, CSR, value),
+        for "read" with any value. Gives what each read; the same as one by one, sooner done."""
+        hart, tally, mode = self.hart, self.tally, self.mode
+        if self.on_operation:
+            return [self._one(*operation) for operation in operations]
+        found = []
+        for what, csr, value in operations:
+            tally[what, mode, CSR_NAMES[csr]] += 1
+            before = hart.read_csr(csr) if what != "write" else 0
+            found.append(before)
+            if what in ("write", "swap"):
+                hart.write_csr(csr, value)
+            elif what == "set":
+                hart.write_csr(csr, before | value)
+            elif what == "clear":
+                hart.write_csr(csr, before & ~value)
+        hart.charge(len(operations), CSR_CYCLES * len(operations))
+        return found
+
+    def _one(self, what: str, csr: int, value: int) -> int:
+        if what == "read":
+            return self.read(csr)
+        return getattr(self, what)(csr, value) or 0
+
     def call(self, extension: int, function: int, *arguments: int) -> tuple[int, int]:
         """An SBI call: (error, value), the error as a signed number (SBI 3)."""
         hart = self.hart

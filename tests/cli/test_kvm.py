@@ -115,10 +115,10 @@ def test_an_isa_string_names_the_extensions_that_there_are(rvperf, session):
         ("--vm --counters 0", "option `counters' expects a number from 1 to 29, not `0'"),
         ("--vm --counters many", "option `counters' expects a number from 1 to 29, not `many'"),
         ("--vm --guest-switches -1", "option `guest-switches' expects 0 or more, not `-1'"),
-        ("--vm --isa rv32i", "option `isa' expects rv64gch_sscofpmf and the like, not `rv32i'"),
-        ("--vm --isa rv64gch_sscofpm", "no extension `sscofpm'; did you mean `sscofpmf'?"),
+        ("--vm --isa rv32i", "ISA string 'rv32i': it has to begin with rv64"),
+        ("--vm --isa rv64gch_sscofpm", "there is no extension 'sscofpm'; did you mean sscofpmf?"),
         ("--vm --isa rv64gc", "a virtual machine needs the extension h, not in `rv64gc'"),
-        ("--vm --isa rv64gch_smcdeleg", "Smcdeleg needs Smcsrind, not in `rv64gch_smcdeleg'"),
+        ("--vm --isa rv64gch_smcdeleg", "ISA string 'rv64gch_smcdeleg': Smcdeleg needs Smcsrind"),
         ("--vpmu sbi", "option `vpmu' needs --vm"),
         ("--quirk kvm-hpm31", "option `quirk' needs --vm"),
     ],
@@ -153,7 +153,7 @@ def test_kvm_alone_shows_its_usage(rvperf):
     run = rvperf("kvm")
     assert run.status == 129
     assert run.err.startswith(
-        "\n Usage: rvperf kvm [<options>] {record|report|diff|buildid-list|stat|compare}\n\n"
+        "\n Usage: rvperf kvm [<options>] {record|report|diff|buildid-list|stat|compare|run}\n\n"
         "    -i, --input <file>    Input file name\n"
     )
 

@@ -5,7 +5,7 @@ from io import StringIO
 from pathlib import Path
 from random import Random
 
-from rvperf.cli import run
+from rvperf.cli import carry_out
 from rvperf.perfdata.reader import PerfDataError, Reader
 from rvperf.profile.samples import Profile
 from rvperf.render.header import evlist, header
@@ -68,7 +68,7 @@ def show(path: Path) -> None:
     for command in (["report", "--stdio"], ["script"]):
         out, said = StringIO(), StringIO()
         with redirect_stdout(out), redirect_stderr(said):
-            status = run([*command, "-i", str(path)])
+            status = carry_out([*command, "-i", str(path)])
         assert status in (0, 255), f"{command}: {status}"
         assert status == 0 or said.getvalue(), f"{command} says nothing"
 

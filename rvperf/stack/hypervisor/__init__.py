@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from heapq import heappop, heappush
 from itertools import count
 
 from isa.causes import Cause, Interrupt
 from isa.csrs import CSR_NAMES, CSR_NUMBERS
 from isa.modes import VS, VU, S
-from isa.routing import INTERRUPT
+from isa.routing import INTERRUPT, VSLCOFI
 from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
 from rvperf.stack.level import Level
 from rvperf.stack.pmu_drivers.event import HwEvent
@@ -96,7 +98,7 @@ GUESTS_INTERRUPTS = sum(
 )
 TIME_COUNTER = 1 << 1
 CACHE_BLOCKS = 1 << 7 | 1 << 6 | 1 << 4  # henvcfg.CBZE, CBCFE, CBIE = flush
-TICK_NS = 4_000_000  # CONFIG_HZ is 250
+TICK_NS = 10_000_000  # CONFIG_HZ is 100: a host for throughput
 GUEST_PAGE_FAULTS = (
     Cause.INSTRUCTION_GUEST_PAGE_FAULT,
     Cause.LOAD_GUEST_PAGE_FAULT,
@@ -112,6 +114,31 @@ BOOT, GUEST_OPERATION, OVERFLOW, VCPU_SWITCH, HOST_PERF = ORIGINS = (
     "vcpu switch",
     "host perf",
 )
+
+
+def _closed(method):
+    """A method of EventsCore with the host's interrupts off."""
+
+    @wraps(method)
+    def closed(self, *arguments, **named):
+        with self.host.closed():
+            return method(self, *arguments, **named)
+
+    return closed
+
+
+class HostEvents(EventsCore):
+    """perf_events of the host. An overflow must not come while it works on events."""
+
+    def __init__(self, host: Hypervisor, driver: Driver):
+        super().__init__(driver, lambda: host.hart.cycles)
+        self.host = host
+
+    open, close = _closed(EventsCore.open), _closed(EventsCore.close)
+    enable, disable = _closed(EventsCore.enable), _closed(EventsCore.disable)
+    read, read_group = _closed(EventsCore.read), _closed(EventsCore.read_group)
+    set_period = _closed(EventsCore.set_period)
+    switch_in, switch_out = _closed(EventsCore.switch_in), _closed(EventsCore.switch_out)
 
 
 class Hypervisor(Level):
@@ -141,13 +168,16 @@ class Hypervisor(Level):
         self.timers: list[tuple[int, int, Callable[[], None]]] = []
         """What they do at a time: see `at`."""
         self._order = count()
-        self.overflow_interrupts = 0
+        self.stopped_by = 0
+        """The interrupt that has stopped a guest and is still pending: scause."""
         self.working = costs.RUN, 0
         """What the host does while it lets interrupts in: (cost, instructions done)."""
         self.overflowed_at = self.working
         """What it did when the counter overflow interrupt came that is served."""
         self.guest_overflowed = False
-        """Whether the guest was stopped by the counter overflow interrupt that is served."""
+        """Whether the counter overflow interrupt that is served has stopped a guest."""
+        self.on_overflow: Callable[[], None] | None = None
+        """Called when a counter overflow interrupt has been served, if set."""
         self.vcpu: Vcpu | None = None
         """Whose state the hart has, whether the guest runs or the host does."""
         self.armed = False
@@ -175,7 +205,7 @@ class Hypervisor(Level):
     def count_with(self, driver: Driver) -> None:
         """Have the host's events counted by a driver, which is made for this level."""
         driver.probe()
-        self.core = EventsCore(driver, lambda: self.hart.cycles)
+        self.core = HostEvents(self, driver)
 
     def add(self, vcpu: Vcpu) -> None:
         """A vCPU in its reset state that is to run here."""
@@ -224,10 +254,11 @@ class Hypervisor(Level):
         self.write(HENVCFG, STCE | CACHE_BLOCKS | vcpu.vpmu.henvcfg)
         if self.smstateen:
             self.write(HSTATEEN0, vcpu.vpmu.hstateen0)
+        resident = before is vcpu
         vcpu.vpmu.loaded(vcpu)
         for csr in OWN:
             self.write(csr, vcpu.csrs[csr])
-        self.write(HVIP, vcpu.hvip)
+        self.sequence(*(self._injected(vcpu) if resident else [("write", HVIP, vcpu.hvip)]))
         self.write(HGATP, vcpu.vm.hgatp)
         self.write(HTIMEDELTA, vcpu.vm.htimedelta)
         hart.x[0:32] = vcpu.x
@@ -259,18 +290,30 @@ class Hypervisor(Level):
         self.charge(costs.RUN)
         self.clear(SSTATUS, SIE_BIT)
         vcpu.vpmu.entering(vcpu)
-        self.write(HVIP, vcpu.hvip)
-        self.host_scounteren = self.swap(SCOUNTEREN, vcpu.scounteren)
-        self.host_senvcfg = self.swap(SENVCFG, vcpu.senvcfg)
+        *_, self.host_scounteren, self.host_senvcfg = self.sequence(
+            *self._injected(vcpu),
+            ("swap", SCOUNTEREN, vcpu.scounteren),
+            ("swap", SENVCFG, vcpu.senvcfg),
+        )
         self.charge_closed(costs.ENTER)
-        self.swap(SSTATUS, vcpu.sstatus)
-        self.swap(HSTATUS, vcpu.hstatus)
-        self.swap(STVEC, VECTOR)
-        self.write(SEPC, vcpu.sepc)
+        self.sequence(
+            ("swap", SSTATUS, vcpu.sstatus),
+            ("swap", HSTATUS, vcpu.hstatus),
+            ("swap", STVEC, VECTOR),
+            ("write", SEPC, vcpu.sepc),
+        )
         if vcpu.exits and vcpu.exits[-1].duration is None:
             vcpu.exits[-1].duration = self.hart.cycles - vcpu.exits[-1].time
         self.note("enter", VS if vcpu.sstatus & SPP else VU)
         self.hart.sret()
+
+    def _injected(self, vcpu: Vcpu) -> list[tuple[str, int, int]]:
+        """What gives hvip a vCPU's interrupts. Where the overflow interrupt of counters that it has
+        may come late, that bit is hardware's to change."""
+        if not self.hart.pmu.delay or self.counters_of is not vcpu:
+            return [("write", HVIP, vcpu.hvip)]
+        wanted = vcpu.hvip & ~VSLCOFI
+        return [("clear", HVIP, ~wanted & ~VSLCOFI), ("set", HVIP, wanted)]
 
     def trap(self) -> None:
         """A guest has trapped to HS-mode: do what it needs, and let one go on."""
@@ -278,24 +321,34 @@ class Hypervisor(Level):
         at, known = hart.cycles, hart.csr_value
         self.note("exit", VS if known(SSTATUS) & SPP else VU, known(SCAUSE))
         self.charge_closed(costs.EXIT)
-        vcpu.sepc = self.read(SEPC)
-        self.swap(STVEC, HOST_VECTOR)
-        vcpu.hstatus = self.swap(HSTATUS, 0)
-        vcpu.sstatus = self.swap(SSTATUS, SPIE | FS_DIRTY)
-        cause, value = self.read(SCAUSE), self.read(STVAL)
-        htval, htinst = self.read(HTVAL), self.read(HTINST)
-        vcpu.scounteren = self.swap(SCOUNTEREN, self.host_scounteren)
-        vcpu.senvcfg = self.swap(SENVCFG, self.host_senvcfg)
-        self.read(VSIE)  # kvm_riscv_vcpu_sync_interrupts
-        vcpu.synchronise(self.read(HVIP))
+        (
+            vcpu.sepc, _, vcpu.hstatus, vcpu.sstatus, cause, value, htval, htinst,
+            vcpu.scounteren, vcpu.senvcfg, _, hvip,
+        ) = self.sequence(
+            ("read", SEPC, 0),
+            ("swap", STVEC, HOST_VECTOR),
+            ("swap", HSTATUS, 0),
+            ("swap", SSTATUS, SPIE | FS_DIRTY),
+            ("read", SCAUSE, 0),
+            ("read", STVAL, 0),
+            ("read", HTVAL, 0),
+            ("read", HTINST, 0),
+            ("swap", SCOUNTEREN, self.host_scounteren),
+            ("swap", SENVCFG, self.host_senvcfg),
+            ("read", VSIE, 0),  # kvm_riscv_vcpu_sync_interrupts
+            ("read", HVIP, 0),
+        )  # fmt: skip
+        vcpu.synchronise(hvip)
         mode = VS if vcpu.sstatus & SPP else VU
         vcpu.exits.append(exit := Exit(cause, mode, at))
+        if cause & INTERRUPT:
+            self.note("interrupt", S, cause)
+            self.stopped_by = cause
         vcpu.vpmu.exited(vcpu, cause)
         self.set(SSTATUS, SIE_BIT)  # the host's interrupts are served here
         self.working = costs.RUN, 0
-        self.guest_overflowed = cause == INTERRUPT | Interrupt.COUNTER_OVERFLOW
         self.poll()
-        self.guest_overflowed = False
+        self.stopped_by = 0
         if not cause & INTERRUPT:
             self.origin = vcpu.software.origin or GUEST_OPERATION
             exit.key = self.serve(vcpu, cause, value, htval, htinst)
@@ -391,7 +444,10 @@ class Hypervisor(Level):
     def interrupted(self) -> None:
         """An interrupt of the host's, while it lets them in."""
         cause, origin = self.read(SCAUSE), self.origin
-        self.note("interrupt", S, cause)
+        if cause != self.stopped_by:
+            self.note("interrupt", S, cause)
+        self.guest_overflowed = cause == self.stopped_by
+        self.stopped_by = 0  # the guest that it stopped has been told of it
         at = self.read(SEPC)
         self.charge_closed(costs.INTERRUPT)
         if cause == INTERRUPT | Interrupt.SUPERVISOR_TIMER:
@@ -399,8 +455,11 @@ class Hypervisor(Level):
         elif cause == INTERRUPT | Interrupt.COUNTER_OVERFLOW:
             self.origin = OVERFLOW
             self.overflowed_at = self.working
-            self.overflow_interrupts += 1
-            self.core.interrupt()
+            self.core.driver.overflow(self.core.overflow)
+            if self.on_overflow:
+                self.on_overflow()
+        else:
+            raise AssertionError(f"interrupt {cause & ~INTERRUPT} in HS-mode: none is enabled")
         self.origin = origin
         self.write(SEPC, at)
         self.hart.sret()
@@ -445,6 +504,18 @@ class Hypervisor(Level):
         super().note(*operation)
         if operation[0] == "call":
             self.calls_by_origin[self.origin] += 1
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """With interrupts off; what has come meanwhile is served behind it."""
+        hart = self.hart
+        status = hart.read_csr(SSTATUS)
+        hart.write_csr(SSTATUS, status & ~SIE_BIT)
+        try:
+            yield
+        finally:
+            hart.write_csr(SSTATUS, hart.read_csr(SSTATUS) | status & SIE_BIT)
+        self.poll()
 
     def charge(self, cost) -> None:
         """As `Level.charge`."""

@@ -95,6 +95,7 @@ class HostPerf:
 
     def begin(self) -> None:
         """The host has booted: the VMM starts, and the events are opened. OSError if one can't."""
+        self.host.on_overflow = self._throttle
         sink = self.sink
         for main in self.tasks.mains:
             sink.comm(main, True)
@@ -139,7 +140,7 @@ class HostPerf:
         host, number = self.host, event.owner
         host.charge_closed(costs.SAMPLE)
         vcpu = host.vcpu
-        # As should_sample_guest() has it. What counts in guests alone can't have overflown elsewhere.
+        # As should_sample_guest() has it. What counts in guests alone has overflown in one.
         in_guest = host.guest_overflowed or event.exclude_host
         if vcpu is not None and in_guest and not event.exclude_guest:
             sample = Sample(number, vcpu.sepc, not in_guests_kernel(vcpu), guest=True)
@@ -159,6 +160,12 @@ class HostPerf:
             sample.values = [(other.count, other.owner) for other in event.group]
         self.taken[number] = self.taken.get(number, 0) + 1
         self.sink.sample(sample)
+
+    def _throttle(self) -> None:
+        """Behind the PMU's interrupt: what has had too many samples stands still until a tick."""
+        for event in self.events:
+            if event.throttled and event.idx is not None:
+                self.host.core.driver.stop(event, False)
 
     def lost(self) -> int:
         """How many periods have ended without a sample. Of events with a frequency, whose periods

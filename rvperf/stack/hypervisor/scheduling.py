@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from isa.csrs import CSR_NUMBERS
 from isa.record import Record, replace
+from isa.routing import VSLCOFI
 
 from . import costs
 from .vcpu import NEVER, VSIE, VSTIMECMP, Vcpu
 
 SLICE_NS = 3_000_000  # EEVDF's base slice
+HVIP = CSR_NUMBERS["hvip"]
 NS_PER_TIME = 100  # the timebase is 10 MHz
 
 
@@ -55,7 +58,7 @@ class Scheduler:
         host, vcpu = self.host, self.host.vcpu
         now = host.hart.cycles
         self._move()
-        if vcpu is not host.vcpu:
+        if vcpu is None or vcpu is not host.vcpu:
             pass  # it has gone
         elif vcpu.vm.stopped or vcpu.stopped:
             self._leave()
@@ -119,6 +122,8 @@ class Scheduler:
         """Whether something waits for a vCPU that is halted (kvm_arch_vcpu_runnable)."""
         host = self.host
         loaded = host.vcpu is vcpu
+        if host.hart.pmu.delay and host.counters_of is vcpu:  # its counters' interrupt may have come
+            vcpu.hvip |= host.read(HVIP) & VSLCOFI
         timer, enabled = (host.read(csr) if loaded else vcpu.csrs[csr] for csr in (VSTIMECMP, VSIE))
         return host.hart.time >= timer or bool(vcpu.injected & enabled)
 

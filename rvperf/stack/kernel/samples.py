@@ -76,8 +76,8 @@ class Sample:
     order for riscv: pc, then x1 to x31."""
 
     __slots__ = (
-        "event", "ip", "user", "guest", "pid", "tid", "time", "period", "addr", "callchain", "raw", "values",
-        "registers", "stack", "branches", "access", "exact", "weight", "physical",
+        "event", "ip", "user", "guest", "pid", "tid", "time", "period", "addr", "callchain", "raw",
+        "values", "registers", "stack", "branches", "access", "exact", "weight", "physical",
     )  # fmt: skip
 
     def __init__(self, event: int, ip: int, user: bool, guest: bool = False):

@@ -177,6 +177,8 @@ class PassthroughPmu(Vpmu):
         hypervisor = self.resident
         inhibited = hypervisor.read(VSCOUNTINHIBIT)
         hypervisor.write(VSCOUNTINHIBIT, MASK)
+        if hypervisor.hart.pmu.delay:
+            self.settle(vcpu)
         values, events = {}, {}
         for number in bits(self.reserved):
             hypervisor.write(SISELECT, WINDOW + number)
@@ -185,6 +187,13 @@ class PassthroughPmu(Vpmu):
         self.images[vcpu] = Image(values, events, inhibited, hypervisor.read(VSISELECT))
         self.saves += 2 * len(values)
         self.times_saved += 1
+
+    def settle(self, vcpu) -> None:
+        """What has overflown is pending by now, if that takes its time, and is the vCPU's."""
+        hypervisor = self.resident
+        hypervisor.hart.charge(1, hypervisor.hart.pmu.delay)
+        came = hypervisor.read(HVIP) & VSLCOFI
+        vcpu.hvip = vcpu.hvip & ~VSLCOFI | came
 
     def restore(self, vcpu) -> None:
         """Put a vCPU's registers into its counters, and let them go on."""
@@ -197,6 +206,8 @@ class PassthroughPmu(Vpmu):
             hypervisor.write(SIREG2, image.events[number])
         hypervisor.write(VSISELECT, image.selected)
         hypervisor.write(VSCOUNTINHIBIT, image.inhibited)
+        if hypervisor.hart.pmu.delay:
+            hypervisor.set(HVIP, vcpu.hvip & VSLCOFI)
         self.restores += 2 * len(image.values)
         self.times_restored += 1
 
