@@ -56,7 +56,7 @@ SCENARIOS = {
         "One change of owner",
     ),
     "migration": Scenario(
-        "a vCPU goes to another hart: saved on the old, then it runs on the new",
+        "a vCPU goes to another hart: saved there, and then it runs",
         ("--passthrough", "2", "--harts", "2", "--migrate-every", "150us", "--guest", SAMPLE),
         "move",
         "One migration",

@@ -94,6 +94,10 @@ def run(words: list[str]) -> int:
     except Usage as mistake:
         tell(mistake.message)
         return mistake.status
+    from rvperf.cli import kvm_live
+
+    if kvm_live.wanted(options):
+        return kvm_live.watched(lambda view: together(guests, hosts, asked, options, view))
     return together(guests, hosts, asked, options)
 
 
@@ -319,8 +323,8 @@ def migrations(path: str):
     return tuple(found)
 
 
-def together(guests, hosts, asked, options) -> int:
-    """Run it all, and print what each prints, and the report."""
+def together(guests, hosts, asked, options, view=None) -> int:
+    """Run it all, and print what each prints, and the report. `view` is shown it meanwhile."""
     from rvperf.render import joint as page
     from rvperf.session import SessionError, joint
 
@@ -335,10 +339,13 @@ def together(guests, hosts, asked, options) -> int:
             asked,
             tell,
             lambda at, interval: hosts[at].interval(interval),
+            view.watch if view else None,
         )
     except SessionError as error:
         tell(error.message.rstrip() + "\n")
         return error.exit_code
+    if view:
+        view.send(result.report)
     sys.stdout.flush()
     statuses = [inner.show(each) for inner, each in zip(guests, result.guests, strict=True)]
     statuses += [inner.show(each) for inner, each in zip(hosts, result.hosts, strict=True)]

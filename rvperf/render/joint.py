@@ -6,7 +6,7 @@ from isa.record import Record
 from rvperf.render.stat import NO_COUNT, NO_EVENT, percent_running
 from rvperf.results import Count, GuestFigures, JointReport, JointSession
 
-STRIP = 64  # columns of a counter's time
+STRIP = 63  # columns of a counter's time
 
 
 def text(report: JointReport) -> str:
