@@ -23,11 +23,12 @@ from rvperf.session import (
 )
 from rvperf.session.board import Board
 from rvperf.session.record import RecordRequest, RecordResult, Session, kind_of, samplings
+from rvperf.session.recording import Recording
 from rvperf.stack.hypervisor import Vcpu
 from rvperf.stack.hypervisor.vcpu import Exit
 from rvperf.stack.hypervisor.vpmu import Vpmu as NO_PMU
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
-from rvperf.stack.kernel import Kernel, LoadError, resolve_program
+from rvperf.stack.kernel import Kernel, LoadError, kallsyms, resolve_program
 from rvperf.stack.kernel.driven_perf import SELECTORS, DrivenPerf
 from rvperf.stack.kernel.perf_tool import PerfTool
 from rvperf.stack.kernel.samples import Details, Sampling
@@ -334,6 +335,9 @@ class GuestSession(Session):
     def make_machine(self, live: frozenset[str]) -> VirtualMachine:
         selectors = selectors_of(self.request.events)
         return VirtualMachine(self.request.workload, self.options, live, self.prepare, selectors)
+
+    def make_recording(self, rotate_at: tuple[int, int]) -> Recording:
+        return Recording(self.specs, self.open, kallsyms.symbols(driven=True), rotate_at)
 
     def make_perf(self, asked: Details) -> DrivenPerf:
         perf = DrivenPerf(

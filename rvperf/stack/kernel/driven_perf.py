@@ -13,6 +13,7 @@ from isa.csrs import CSR_NUMBERS
 from isa.record import Record
 from rvperf.machine.pmu import EVENTS
 from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
+from rvperf.stack.events_core.event import Status
 
 from . import costs, kallsyms
 from .perf_events import NEVER, Open, PerfEvents
@@ -311,6 +312,18 @@ class DrivenPerf(PerfEvents):
             for event in context.events:
                 self.sink.read(task, event.owner.number, event.count)
         super().exited(task)
+
+    def _exactly(self, one: Open, where, count: int) -> None:
+        """As `PerfEvents._exactly`, but for what is done while the event stands still."""
+        event = self.events.get(one.number)
+        hardware = one.spec.kind == "hardware"
+        counting = (
+            not hardware
+            or event is not None
+            and any(each.status == Status.ACTIVE for each in (event, *event.children))
+        )
+        if counting and self.kernel.origin != "overflow":
+            super()._exactly(one, where, count)
 
     def value(self, one: Open) -> int:
         """As `PerfEvents.value`; of hardware events, how far they are known without a look."""
