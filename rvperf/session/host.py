@@ -15,7 +15,7 @@ from rvperf.session.recording import (
     KernelImage,
     Recording,
 )
-from rvperf.session.virtual import CYCLES, VirtualMachine, VmOptions, selectors_of
+from rvperf.session.virtual import VirtualMachine, VmOptions, selectors_of
 from rvperf.stack.hypervisor import kallsyms as hosts_kallsyms
 from rvperf.stack.hypervisor.host_perf import HostPerf, HostTasks, HostThread, Wanted
 from rvperf.stack.kernel import kallsyms
@@ -113,7 +113,7 @@ class HostSession(Session):
         super().__init__(request, told)
 
     def make_machine(self, live: frozenset[str]) -> VirtualMachine:
-        selectors = selectors_of(self.request.events) | {CYCLES}
+        selectors = selectors_of(self.request.events)
         return VirtualMachine(self.request.workload, self.options, live, self.prepare, selectors)
 
     def make_recording(self, rotate_at: tuple[int, int]) -> HostRecording:
