@@ -59,6 +59,8 @@ class VmOptions(Record):
     host_switches: int = 0
     isa: frozenset[str] | None = None
     policy: str = "lazy"
+    host_events: frozenset[int] = frozenset()
+    """What the host will count beside the guest, by SBI's event_idx."""
 
 
 class VirtualMachine:
@@ -83,7 +85,10 @@ class VirtualMachine:
             given["policy"] = options.policy
         self.vpmu = design(quirks=options.quirks, **given)
         self.board = Board(
-            workload.engine, extensions, selectors=selectors, quirks=options.quirks & HARTS.keys()
+            workload.engine,
+            extensions,
+            selectors=selectors | options.host_events,
+            quirks=options.quirks & HARTS.keys(),
         )
         one = self.board.harts[0]
         self.hart, self.host, self.firmware = one.hart, one.host, one.firmware

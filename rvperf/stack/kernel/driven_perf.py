@@ -71,6 +71,8 @@ class DrivenPerf(PerfEvents):
         """When a delay is over, which begins with the program."""
         self.events: dict[int, PerfEvent] = {}
         """The hardware events by their places, those that could be opened."""
+        self.missed: dict[int, int] = {}
+        """What has happened of an event while it was throttled, by its place."""
         self.refused: dict[int, int] = {}
         """The others: the errno."""
         self.working = None
@@ -143,6 +145,7 @@ class DrivenPerf(PerfEvents):
         )
         event = self.core.open(attr, task, leader, self._sampled)
         event.owner = one
+        event.on_throttle = self._throttled
         return event
 
     def _enable(self) -> None:
@@ -236,6 +239,15 @@ class DrivenPerf(PerfEvents):
         else:
             cost, done = self._at
             self.kernel_sample(event.owner, event.last_period, cost, done, 0)
+
+    def _throttled(self, event: PerfEvent, on: bool) -> None:
+        """An event that interrupts too often stands still until the next tick, or goes on."""
+        one, hart = event.owner, self.hart
+        hart.collect()
+        modes = (self.kernel.user_mode,) * one.user + (self.kernel.mode,) * one.kernel
+        so_far = sum(hart.counts[mode][one.spec.source] for mode in modes)
+        self.missed[one.number] = self.missed.get(one.number, 0) + (-so_far if on else so_far)
+        self.sink.throttle(self.kernel.current, one.number, on)
 
     def group_values(self, one: Open) -> list[tuple[int, int]]:
         event = self._delivering
