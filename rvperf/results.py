@@ -49,8 +49,9 @@ class StatResult(Record):
     command: tuple[str, ...]
     counts: tuple[Count, ...]
     elapsed: int | float
-    user: int
-    system: int
+    user: int | None
+    """None where it was no program that was counted."""
+    system: int | None
     exit: Exit
     interrupted: bool = False
     """Whether ^C was pressed meanwhile, whatever the program made of it."""
@@ -133,3 +134,86 @@ class DesignResult(Record):
     operations: tuple[Operation, ...] = ()
     """One overflow, step by step, if that was asked for."""
     exit: Exit = Exit(code=0)
+
+
+class CounterOwner(Record):
+    """A counter of a hart was somebody's ("host", or a guest's name) from `start` to `end`."""
+
+    hart: int
+    counter: int
+    owner: str
+    start: int
+    end: int
+
+
+class Interval(Record):
+    """What `perf stat -I` prints at a time: what was counted since the last one."""
+
+    time: int
+    counts: tuple[Count, ...]
+
+
+class HostCounts(Record):
+    """What a `perf stat` of the host's has counted, and in which intervals."""
+
+    result: StatResult
+    intervals: tuple[Interval, ...] = ()
+
+
+class JointSession(Record):
+    """One of the sessions that ran together. `lost` is how many samples are missing; `why` says
+    why, if so."""
+
+    name: str
+    """A guest's, "vm0", or "host"."""
+    command: tuple[str, ...]
+    samples: int | None = None
+    lost: int = 0
+    why: str = ""
+    output: str | None = None
+    counts: tuple[Count, ...] = ()
+
+
+class GuestFigures(Record):
+    """What a vCPU took, from when all guests had booted."""
+
+    name: str
+    hart: int
+    """Where it was at last."""
+    vm_exits: int
+    vm_exits_by_cause: dict[str, int]
+    pmu_exits: int
+    guest_sbi_calls: int
+    saves: int
+    """How often its counters were saved."""
+    restores: int
+    registers_saved: int
+    registers_restored: int
+    overflow_irqs: int
+
+
+class JointReport(Record):
+    """What happened between guests and host while they measured together. `start` and `end` are on
+    the emulated clock."""
+
+    vpmu: str
+    policy: str
+    start: int
+    end: int
+    harts: int
+    reserved: tuple[int, ...]
+    """The counters that are passed through to guests."""
+    counters: tuple[int, ...]
+    """All programmable counters of a hart."""
+    sessions: tuple[JointSession, ...]
+    guests: tuple[GuestFigures, ...]
+    owners: tuple[CounterOwner, ...]
+    owner_changes: int
+    """How often passed-through counters came to hold another vCPU's values."""
+    switches: int
+    """How often a vCPU left its hart."""
+    migrations: int
+    sbi_calls: int
+    sbi_calls_by_function: dict[str, int]
+    sbi_calls_by_origin: dict[str, int]
+    overflow_irqs: dict[str, int]

@@ -9,10 +9,10 @@ from rvperf.cli.options import Option, Usage, parse, usage
 from rvperf.cli.streams import say, standard, tell
 from rvperf.cli.virtual_options import GUEST_SYMBOLS, MACHINE, SIDES, VPMU, Mistake, Sides
 
-SYNOPSIS = "rvperf kvm [<options>] {record|report|diff|buildid-list|stat|compare}"
+SYNOPSIS = "rvperf kvm [<options>] {record|report|diff|buildid-list|stat|compare|run}"
 STAT_SYNOPSIS = "rvperf kvm stat [<options>] [--] <command>"
 COMPARE_SYNOPSIS = "rvperf kvm compare [<options>] [--] {record|stat} [<options>] [--] <command>"
-NAMES = ("record", "report", "diff", "buildid-list", "stat", "compare")
+NAMES = ("record", "report", "diff", "buildid-list", "stat", "compare", "run")
 SHORTEST = 3
 """Letters that a command's name can be abbreviated to, as in perf."""
 FAILED_STATUS = 255
@@ -55,6 +55,10 @@ def run(words: list[str]) -> int:
         from rvperf.cli import buildid_list
 
         return buildid_list.run(["-i", whose.path, *rest], whose.guest, whose.host)
+    if name == "run":
+        from rvperf.cli import kvm_run
+
+        return kvm_run.run(rest)
     return stat(rest) if name == "stat" else compare(rest)
 
 
@@ -290,11 +294,14 @@ def compare_page(options, results) -> str:
 
 
 def manual() -> str:
+    from rvperf.cli import kvm_run
+
     return (
         "rvperf-kvm - Trace and measure a virtual machine and what its PMU costs\n\n"
         + usage(SYNOPSIS, OPTIONS)
         + usage(STAT_SYNOPSIS, stat_options())
         + usage(COMPARE_SYNOPSIS, COMPARE_OPTIONS)
+        + usage(kvm_run.SYNOPSIS, kvm_run.OPTIONS)
         + MANUAL
     )
 
@@ -304,10 +311,12 @@ MANUAL = """\
  and firmware. `kvm stat` prints its VM exits to stderr, with the time from each to the next entry.
  `kvm record` samples from the host, the guest by default, into perf.data.guest, perf.data.host or
  perf.data.kvm. `kvm compare` runs a record or stat in the guest once for each design. perf inside
- the guest alone: `rvperf stat --vm` and `rvperf record --vm`.
+ the guest alone: `rvperf stat --vm` and `rvperf record --vm`. `kvm run` has perf in several guests
+ and in the host at the same time; each quoted line is what it would be alone.
 
     rvperf kvm stat --event=csr --vpmu trap ./program
     rvperf kvm --host record ./program
     rvperf kvm --host report
     rvperf kvm compare -- record -e instructions -c 1000000 -- ./program
+    rvperf kvm run --guest "record -c 1000000 -- ./program" --host "stat -e cycles:G,cycles:H -I 10"
 """

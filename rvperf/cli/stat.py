@@ -243,13 +243,14 @@ def measure(options, command, events, descriptors) -> StatResult:
 
         result = virtual.stat(request, machine)
     counted = iter(result.counts)
-    counts = [
-        replace(next(counted), context=event.context)
-        if event.countable
-        else Count(event.name, event.symbol, None, supported=False)
-        for event in events
-    ]
-    return replace(result, counts=tuple(counts))
+    return replace(result, counts=tuple(uncounted(event, counted) for event in events))
+
+
+def uncounted(event: Event, counted) -> Count:
+    """The row of an event: the next of those that were counted, or that it can't be."""
+    if event.countable:
+        return replace(next(counted), context=event.context)
+    return Count(event.name, event.symbol, None, supported=False)
 
 
 def request_of(options, command, events, descriptors):
@@ -319,6 +320,8 @@ class Output:
 
     def __init__(self, stream, header: str = "", name: str | None = None):
         self.stream, self.header, self.name = stream, header, name
+        self.written = False
+        """Whether there was something already."""
 
     def __enter__(self):
         return self
@@ -331,6 +334,7 @@ class Output:
 
     def write(self, block: str) -> bool:
         """Whether the block has arrived. If its file can't take it, stderr gets it, and why."""
+        self.written = True
         try:
             self.stream.write(self.header + block)
             self.stream.flush()

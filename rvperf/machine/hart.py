@@ -408,6 +408,8 @@ class Hart:
             more = {source.replace("_", "-"): count for source, count in others.items()}
             more |= {"instructions": instructions, "cycles": cycles}
             self._advanced(tuple(more.get(source, 0) for source in SOURCES))
+        if self.pmu.arriving:
+            self.pmu.arrive()
 
     @property
     def cycles(self) -> int:
@@ -430,6 +432,8 @@ class Hart:
         if cycle > self.clock:
             self.idle[self._words[MODE]] += cycle - self.clock
             self.clock = cycle
+            if self.pmu.arriving:
+                self.pmu.arrive()
 
     @property
     def time(self) -> int:

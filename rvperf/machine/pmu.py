@@ -88,6 +88,11 @@ class Pmu:
         self.selectors = frozenset(EVENTS if selectors is None else selectors)
         self.overflows = "Sscofpmf" in hart.extensions
         self._private = "Xrvpt" in hart.extensions
+        self.delay = 0
+        """Cycles from when OF is set until the interrupt is pending, at least: it comes when a
+        model's work is over (`Hart.charge`), and engines don't stop for it."""
+        self.arriving: list[tuple[int, int, int]] = []
+        """Interrupts that are yet to be pending: (time, CSR, bit)."""
         self.guest = 0
         """The counters that are VS-mode's (Xrvpt), by their bits."""
         self.counting: dict[int, Counting] = {}
@@ -236,13 +241,27 @@ class Pmu:
         for number in numbers:
             words[EVENT + number] |= OF
             if self.guest >> number & 1:
-                words[HVIP] |= VSLCOFI
+                self._pend(HVIP, VSLCOFI)
             elif self._private and not self._delegated >> number & 1:
-                words[MIP] |= MLCOFI
+                self._pend(MIP, MLCOFI)
             else:
-                words[MIP] |= LCOFI
+                self._pend(MIP, LCOFI)
         self._look_out()
         self.hart.overflowed = True
+
+    def _pend(self, csr: int, bit: int) -> None:
+        if self.delay:
+            self.arriving.append((self.hart.cycles + self.delay, csr, bit))
+        else:
+            self._words[csr] |= bit
+
+    def arrive(self) -> None:
+        """Make pending what has been on its way for long enough."""
+        now = self.hart.cycles
+        for time, csr, bit in self.arriving:
+            if time <= now:
+                self._words[csr] |= bit
+        self.arriving = [one for one in self.arriving if one[0] > now]
 
     @property
     def _delegated(self) -> int:

@@ -94,6 +94,8 @@ def footer(result: StatResult) -> str:
             f" {elapsed:17.{digits}f} +- {deviation:.{digits}f} seconds time elapsed"
             f"{noise(percent)}\n\n"
         )
+    if result.user is None:
+        return f" {elapsed:17.9f} seconds time elapsed\n\n"
     return (
         f" {elapsed:17.9f} seconds time elapsed\n\n"
         f" {result.user / 1e9:17.9f} seconds user\n"
@@ -126,6 +128,36 @@ def csv(result: StatResult, separator: str) -> str:
             cells += [metric.text.strip(" %"), metric.unit]
         lines.append(separator.join(cells) + "\n")
     return "".join(lines)
+
+
+HEADING = f"#{'time':>15} {'counts':>18} {'unit':<4} events\n"
+
+
+def interval_text(time: int, result: StatResult, *, group: Group = ungrouped) -> str:
+    """-I's rows for what was counted up to a time in ns since the beginning."""
+    unit_width = max([4, *(len(count.unit) for count in result.counts)])
+    rows = [
+        row(count, its_metric, unit_width, group, False)
+        for count, its_metric in zip(result.counts, metrics(result), strict=True)
+    ]
+    return "".join(f"{stamp(time)} {line}\n" for line in rows)
+
+
+def interval_csv(time: int, result: StatResult, separator: str) -> str:
+    """The same with -x."""
+    before = f"{stamp(time)}{separator}"
+    return "".join(before + line for line in csv(result, separator).splitlines(True))
+
+
+def interval_json(time: int, result: StatResult) -> str:
+    """The same with -j."""
+    seconds = f"{time // 10**9}.{time % 10**9:09d}"
+    lines = json_lines(result).splitlines(True)
+    return "".join(f'{{"interval" : {seconds}, {line[1:]}' for line in lines)
+
+
+def stamp(time: int) -> str:
+    return f"{time // 10**9:6d}.{time % 10**9:09d}"
 
 
 def csv_value(count: Count) -> str:

@@ -25,6 +25,16 @@ TURN = 20_000  # cycles that a hart runs before another one's turn, at most
 VSTIMECMP = 0x24D
 
 
+def both(first: Callable, second: Callable) -> Callable:
+    """Tell two of them."""
+
+    def tell(page: int) -> None:
+        first(page)
+        second(page)
+
+    return tell
+
+
 class HartWithHost:
     """One hart, what runs on it in M-mode and HS-mode, and its engine."""
 
@@ -43,6 +53,14 @@ class HartWithHost:
         self.engine = None
         self.pace = 16
         """Cycles that 16 instructions have taken lately: how far it is to a deadline is a guess."""
+
+    @property
+    def when(self) -> int | None:
+        """When there is something to do here; None if nobody is left."""
+        if self.host.vcpu is not None:
+            return self.hart.cycles
+        times = [vcpu.ready_at for vcpu in self.host.scheduler.ready]
+        return max(self.hart.cycles, min(times)) if times else None
 
     def boot(self, driver) -> None:
         """Firmware, and the host kernel, whose events `driver` counts."""
@@ -123,12 +141,12 @@ class Board:
         self.while_running: Callable[[], None] | None = None
         """Called now and then while guests run, if set."""
 
-    def vm(self, number: int, vpmu: Vpmu) -> Vm:
-        """A virtual machine, by number from 0."""
+    def vm(self, number: int, vpmu: Vpmu, hart: int = 0) -> Vm:
+        """A virtual machine, by number from 0, that begins on a hart."""
         base = self.ram.base
         tables = base + TABLES_AT + number * TABLES
         memory = base + HOST_MEMORY + number * VM_MEMORY
-        return Vm(self.harts[0].host, number, memory, VM_MEMORY, (tables, tables + TABLES), vpmu)
+        return Vm(self.harts[hart].host, number, memory, VM_MEMORY, (tables, tables + TABLES), vpmu)
 
     def make_engines(self, live: frozenset[str], program: str) -> None:
         """What executes instructions; compiled code is kept under the name `program`."""
@@ -144,7 +162,11 @@ class Board:
 
                 regions = Regions(live | one.hart.recorded, program)
                 self.regions.append(regions)
-            one.engine = Native(one.hart, regions)
+            before = self.ram.on_code_write
+            one.engine = engine = Native(one.hart, regions)
+            if len(self.harts) > 1:
+                one.host.on_arrival = engine.forget_code
+                self.ram.on_code_write = both(before, engine.forget_page)
 
     def run(self, driver: Callable, started: Callable[[], None] | None = None) -> None:
         """Boot, and run until no vCPU is left. `driver` makes the host's PMU driver for a level;
@@ -168,6 +190,9 @@ class Board:
         if len(self.harts) == 1:
             self.harts[0].run(NEVER)
             return
-        while running := [one for one in self.harts if one.host.vcpu is not None]:
-            behind = min(running, key=lambda one: one.hart.cycles)
+        while running := [one for one in self.harts if one.when is not None]:
+            behind = min(running, key=lambda one: one.when)
+            if behind.host.vcpu is None:
+                behind.hart.idle_until(behind.when)
+                behind.host.start()
             behind.run(behind.hart.cycles + TURN)

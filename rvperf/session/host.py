@@ -131,13 +131,8 @@ class HostSession(Session):
                 if not one.exclude_guest:
                     what = f"with --vpmu {machine.vpmu.name} the host can't count while the guest "
                     refuse(one.sampling.event, f"{what}runs; try :H, or --host --no-guest")
-        self.tasks = HostTasks(machine.hart, [machine.vcpu])
-        maps = None
-        if self.guest:
-            maps = GuestMaps(recording, self.tasks.threads[machine.vcpu])
-            recording.guests.append(maps)
-        driver = machine.driver()
-        self.kernel.perf = DrivenPerf(self.kernel, (), driver, Details(switches=True), maps)
+        self.tasks = HostTasks(machine.hart, self.vcpus())
+        self.follow_guests()
         perf = HostPerf(
             machine.host,
             wanted,
@@ -149,6 +144,19 @@ class HostSession(Session):
         )
         machine.on_hosted, machine.on_left = self.open_events, perf.end
         return perf
+
+    def vcpus(self) -> list:
+        """Those that are sampled."""
+        return [self.machine.vcpu]
+
+    def follow_guests(self) -> None:
+        """Hear from the guest's kernel what its programs are."""
+        machine, maps = self.machine, None
+        if self.guest:
+            maps = GuestMaps(self.recording, self.tasks.threads[machine.vcpu])
+            self.recording.guests.append(maps)
+        driver = machine.driver()
+        self.kernel.perf = DrivenPerf(self.kernel, (), driver, Details(switches=True), maps)
 
     def begin(self) -> None:
         self.recording.begin(self.tasks)

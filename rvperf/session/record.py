@@ -159,8 +159,8 @@ class Session:
             )
         return Writer(request.output, self.specs, known, compress=request.compress)
 
-    def run(self) -> RecordResult:
-        machine = self.machine
+    def opened(self) -> None:
+        """Have perf begin. SessionError if its file can't be written."""
         try:
             self.begin()
         except OSError as error:
@@ -169,8 +169,12 @@ class Session:
                 "Perf session creation failed.",
                 255,
             ) from None
-        machine.while_running = self.look
+        self.machine.while_running = self.look
         self.announce_delay()
+
+    def run(self) -> RecordResult:
+        self.opened()
+        machine = self.machine
         previous = None
         if self.request.switch_signal:
             previous = signal.signal(signal.SIGUSR2, self._switch)

@@ -10,6 +10,7 @@ from isa.record import Record
 from rvperf.events import Event
 from rvperf.machine.csrs import QUIRKS as HARTS
 from rvperf.machine.hart import VS
+from rvperf.machine.ram import Window
 from rvperf.results import Count, KvmStatResult, StatResult, VmExitRow
 from rvperf.session import (
     FAILED,
@@ -35,7 +36,7 @@ from rvperf.stack.kernel.samples import Details, Sampling
 from rvperf.stack.pmu_drivers.delegation import DelegationDriver
 from rvperf.stack.pmu_drivers.riscv_pmu import Driver
 from rvperf.stack.pmu_drivers.sbi import SbiDriver
-from rvperf.stack.sbi import Extension, Snapshot, Srst
+from rvperf.stack.sbi import Extension, Hsm, Snapshot, Srst
 
 SHARED_PAGE = 3 << 20  # in a guest's memory: for snapshots of counters
 SWITCH_NS = 100_000  # between switches that were asked for
@@ -63,40 +64,81 @@ class VmOptions(Record):
     """What the host will count beside the guest, by SBI's event_idx."""
 
 
-class VirtualMachine:
-    """A board with one VM, and in it a kernel with one program, for `session.record.Session`.
+class Place(Record):
+    """Where a vCPU is: on a hart of `board`, the first of a VM by number or `beside` another.
 
-    `sampled` are the events that the guest's perf opens, with `details` of their samples, which go
-    to `sink`. `command` is which of perf's commands runs in the guest, None for none at all.
+    The VM's memory is divided into `parts`, of which this one's kernel has one.
+    """
+
+    board: Board
+    vm: int = 0
+    hart: int = 0
+    beside: VirtualMachine | None = None
+    number: int = 0
+    parts: int = 1
+
+    def part(self, memory: Window) -> Window:
+        """This one's share of its VM's memory."""
+        size = memory.size // self.parts & -0x200000
+        base = memory.base + self.number * size
+        return Window(self.board.ram, base + memory.offset, size, base)
+
+
+def design_of(options: VmOptions) -> type[NO_PMU]:
+    """The design of the VM's PMU."""
+    return NO_PMU if options.vpmu == NO_PMU.name else DESIGNS[options.vpmu]
+
+
+def vpmu_for(options: VmOptions) -> NO_PMU:
+    """The VM's PMU."""
+    design = design_of(options)
+    given = {} if options.counters is None else {"counters": options.counters}
+    if design.name == "passthrough":
+        given["policy"] = options.policy
+    return design(quirks=options.quirks, **given)
+
+
+def board_for(engine: str, options: VmOptions, selectors: frozenset[int], **more) -> Board:
+    """A board whose harts have what the design of the VM's PMU needs; `more` is Board's.
+    SessionError."""
+    design = design_of(options)
+    extensions = design.needs(options.quirks)
+    if options.isa is not None:
+        if missing := sorted(extensions - options.isa):
+            what = f"--vpmu {design.name} needs {', '.join(missing)}"
+            raise SessionError(f"{what}, which the hart's ISA string doesn't have", FAILED)
+        extensions = options.isa
+    quirks = options.quirks & HARTS.keys()
+    selectors |= options.host_events
+    return Board(engine, extensions, selectors=selectors, quirks=quirks, **more)
+
+
+class VirtualMachine:
+    """A vCPU, and on it a kernel with one program, for `session.record.Session`.
+
+    It has a board with a VM for itself, or is where `place` says.
     """
 
     def __init__(self, workload: Workload, options: VmOptions, live: frozenset[str], prepare=None,
-                 selectors: frozenset[int] = frozenset()):  # fmt: skip
+                 selectors: frozenset[int] = frozenset(), place: Place | None = None):  # fmt: skip
         self.workload, self.options = workload, options
-        design = NO_PMU if options.vpmu == NO_PMU.name else DESIGNS[options.vpmu]
-        extensions = design.needs(options.quirks)
-        if options.isa is not None:
-            if missing := sorted(extensions - options.isa):
-                what = f"--vpmu {design.name} needs {', '.join(missing)}"
-                raise SessionError(f"{what}, which the hart's ISA string doesn't have", FAILED)
-            extensions = options.isa
-        given = {} if options.counters is None else {"counters": options.counters}
-        if design.name == "passthrough":
-            given["policy"] = options.policy
-        self.vpmu = design(quirks=options.quirks, **given)
-        self.board = Board(
-            workload.engine,
-            extensions,
-            selectors=selectors | options.host_events,
-            quirks=options.quirks & HARTS.keys(),
-        )
-        one = self.board.harts[0]
-        self.hart, self.host, self.firmware = one.hart, one.host, one.firmware
+        self.board = place.board if place else board_for(workload.engine, options, selectors)
+        one = self.board.harts[place.hart if place else 0]
+        self.firmware = one.firmware
         if prepare:
-            prepare(self.hart)
+            prepare(one.hart)
         check_directories(workload)
-        self.vm = self.board.vm(0, self.vpmu)
+        beside = place.beside if place else None
+        if beside:
+            self.vm = beside.vm
+        else:
+            number, hart = (place.vm, place.hart) if place else (0, 0)
+            self.vm = self.board.vm(number, vpmu_for(options), hart)
         self.vcpu = Vcpu(self.vm, self._guest)
+        self.vcpu.hypervisor = one.host
+        self.vpmu = self.vcpu.vpmu
+        self.memory = place.part(self.vm.memory) if place else self.vm.memory
+        """What its kernel has of the VM's memory."""
         try:
             program = resolve_program(
                 workload.argv[0], workload.env.get("PATH"), workload.sysroot, os.getcwd()
@@ -110,7 +152,7 @@ class VirtualMachine:
                 descriptors=workload.descriptors,
                 verbose=bool(workload.verbose),
                 program=program,
-                ram=self.vm.memory,
+                ram=self.memory,
                 mode=VS,
                 above=self.vcpu.leave,
             )
@@ -119,7 +161,9 @@ class VirtualMachine:
             raise SessionError(f"Workload failed: {reason}\n{error.message}", FAILED) from None
         self.vcpu.software = self.kernel
         self.host.add(self.vcpu)
-        self.board.make_engines(live, f"{workload.sysroot}\0{program}")
+        self.program = f"{workload.sysroot}\0{program}"
+        if place is None:
+            self.board.make_engines(live, self.program)
         self.interrupts = 0
         self.while_running = None
         """Called now and then while the program runs, if set."""
@@ -128,47 +172,65 @@ class VirtualMachine:
         self.on_hosted: Callable[[], None] | None = None
         self.on_left: Callable[[], None] | None = None
         """Called in the host, when it has booted and when the guest has gone, if set."""
+        self.at_start: Callable[[], None] | None = None
+        """Called in the guest before perf begins there, if set, in place of `forget`."""
         self.began = 0
         """The clock when perf, or without it the program, began in the guest."""
+
+    @property
+    def host(self):
+        """The host of the hart that it is on."""
+        return self.vcpu.hypervisor
+
+    @property
+    def hart(self):
+        """The hart that it is on."""
+        return self.vcpu.hypervisor.hart
 
     def driver(self) -> Driver:
         """The guest's PMU driver."""
         kind, kernel = self.vpmu.guest_driver, self.kernel
-        return driver_of(kind, kernel, self.vm.memory, self.options.quirks)
+        return driver_of(kind, kernel, self.memory, self.options.quirks)
 
     def host_driver(self, level) -> Driver:
-        """The host's. Counters that are a guest's it leaves alone, and takes its own from the
-        other end."""
-        if self.vpmu.reserved:
-            limit = ~self.vpmu.reserved & (1 << 32) - 1
-            return DelegationDriver(level, lowest_first=False, limit=limit)
-        return driver_of(self.vpmu.host_driver, level)
+        """The host's."""
+        return host_driver_of(self.vpmu, level)
 
     def _guest(self) -> None:
         """What runs in the VM's VS-mode: the kernel, from its boot to its end."""
-        kernel, hart = self.kernel, self.hart
+        kernel = self.kernel
         if kernel.driven:
             kernel.perf.on_booted = self._booted
         else:
             self._booted()
         kernel.boot()
         while not kernel.finished:
-            if hart.mode != VS:
+            if kernel.hart.mode != VS:
                 self.vcpu.leave()
             kernel.trap()
         if self.at_end:
             self.at_end()
+        others = [one for one in self.vm.vcpus if one is not self.vcpu and not one.stopped]
+        if others:
+            kernel.call(Extension.HSM, Hsm.HART_STOP)
         kernel.call(Extension.SRST, Srst.SYSTEM_RESET)
 
     def _booted(self) -> None:
-        """Booting is over: what has been counted of operations so far is not of interest."""
+        if self.at_start:
+            self.at_start()
+        else:
+            self.forget()
         self.began = self.hart.cycles
+
+    def forget(self) -> None:
+        """Booting is over: what has been counted of operations so far is not of interest."""
         self.vcpu.exits.clear()
         for level in (self.kernel, self.host, self.firmware):
             level.tally.clear()
         for origin in self.host.calls_by_origin:
             self.host.calls_by_origin[origin] = 0
         self.vpmu.saves = self.vpmu.restores = 0
+        self.vpmu.times_saved = self.vpmu.times_restored = 0
 
     def perf_begins(self, command: str, perf: DrivenPerf) -> None:
         """Have perf's `command` run in the guest beside the program."""
@@ -185,8 +247,7 @@ class VirtualMachine:
     def run(self) -> None:
         """Run until the guest's program ends. ^C goes to the program."""
         previous = signal.signal(signal.SIGINT, self._interrupted)
-        if self.workload.timeout_ns is not None:
-            self.kernel.interrupt_at(self.workload.timeout_ns, signal.SIGTERM)
+        self.ready()
         try:
             self.board.while_running = self.while_running
             self.board.run(self.host_driver, self.on_hosted)
@@ -195,9 +256,23 @@ class VirtualMachine:
         finally:
             signal.signal(signal.SIGINT, previous)
 
+    def ready(self) -> None:
+        """Before it runs: the program has so much time."""
+        if self.workload.timeout_ns is not None:
+            self.kernel.interrupt_at(self.workload.timeout_ns, signal.SIGTERM)
+
     def _interrupted(self, number, frame) -> None:
         self.interrupts += 1
         self.kernel.interrupt(signal.SIGINT if self.interrupts == 1 else signal.SIGKILL)
+
+
+def host_driver_of(vpmu: NO_PMU, level, own: int | None = None) -> Driver:
+    """The host's PMU driver. Counters that are a guest's it leaves alone, and takes its own from
+    the other end: all others, or only those of the mask `own`."""
+    if vpmu.reserved:
+        limit = ~vpmu.reserved & (1 << 32) - 1 if own is None else own
+        return DelegationDriver(level, lowest_first=False, limit=limit)
+    return driver_of(vpmu.host_driver, level)
 
 
 def driver_of(kind: str, level, memory=None, quirks: frozenset[str] = frozenset()) -> Driver:
@@ -226,31 +301,51 @@ def counted(
     request: StatRequest, options: VmOptions, prepared: Callable = lambda machine: None
 ) -> tuple[VirtualMachine, StatResult]:
     """As `stat`, with the machine after the run; `prepared` is given it before."""
-    events = request.events
-    live = frozenset({NATIVE_COUNTERS.get(event.source) for event in events} - {None})
-    machine = VirtualMachine(request.workload, options, live, selectors=selectors_of(events))
-    kernel = machine.kernel
-    asked = tuple(
-        Sampling(event, HARDWARE.get(event.source, event.source or ""), kind_of(event))
-        for event in events
-    )
-    perf = kernel.perf = DrivenPerf(kernel, asked, machine.driver(), Details())
-    machine.perf_begins("stat", perf)
-    prepared(machine)
-    read = {}
-    machine.at_end = lambda: read.update(perf.counts())
-    machine.run()
-    counts = tuple(_count(machine, number, event, read) for number, event in enumerate(events))
-    ended = StatResult(
-        command=request.workload.argv,
-        counts=counts,
-        elapsed=machine.hart.cycles - machine.began,
-        user=kernel.user_ns,
-        system=kernel.system_ns,
-        exit=_exit(kernel.exit),
-        interrupted=machine.interrupts > 0,
-    )
-    return machine, ended
+    session = GuestStat(request, options)
+    prepared(session.machine)
+    session.machine.run()
+    return session.machine, session.finish()
+
+
+class GuestStat:
+    """perf stat in a VM, which is where `place` says, or made for it."""
+
+    def __init__(self, request: StatRequest, options: VmOptions, place: Place | None = None):
+        self.request = request
+        events = request.events
+        self.live = frozenset({NATIVE_COUNTERS.get(event.source) for event in events} - {None})
+        self.machine = machine = VirtualMachine(
+            request.workload, options, self.live, None, selectors_of(events), place
+        )
+        kernel = machine.kernel
+        asked = tuple(
+            Sampling(event, HARDWARE.get(event.source, event.source or ""), kind_of(event))
+            for event in events
+        )
+        self.perf = kernel.perf = DrivenPerf(kernel, asked, machine.driver(), Details())
+        machine.perf_begins("stat", self.perf)
+        self.read: dict = {}
+        machine.at_end = lambda: self.read.update(self.perf.counts())
+
+    def opened(self) -> None:
+        """Nothing is written before there are counts."""
+
+    def finish(self) -> StatResult:
+        """What was counted, after the run."""
+        machine, request = self.machine, self.request
+        kernel = machine.kernel
+        return StatResult(
+            command=request.workload.argv,
+            counts=tuple(
+                _count(machine, number, event, self.read)
+                for number, event in enumerate(request.events)
+            ),
+            elapsed=machine.hart.cycles - machine.began,
+            user=kernel.user_ns,
+            system=kernel.system_ns,
+            exit=_exit(kernel.exit),
+            interrupted=machine.interrupts > 0,
+        )
 
 
 def _count(machine: VirtualMachine, number: int, event: Event, read: dict) -> Count:
@@ -331,15 +426,20 @@ def record(
 
 
 class GuestSession(Session):
-    """One recording in a VM."""
+    """One recording in a VM, which is where `place` says, or made for it."""
 
-    def __init__(self, request: RecordRequest, options: VmOptions, told):
-        self.options = options
+    def __init__(
+        self, request: RecordRequest, options: VmOptions, told, place: Place | None = None
+    ):
+        self.options, self.place = options, place
         super().__init__(request, told)
 
     def make_machine(self, live: frozenset[str]) -> VirtualMachine:
+        self.live = live
         selectors = selectors_of(self.request.events)
-        return VirtualMachine(self.request.workload, self.options, live, self.prepare, selectors)
+        return VirtualMachine(
+            self.request.workload, self.options, live, self.prepare, selectors, self.place
+        )
 
     def make_recording(self, rotate_at: tuple[int, int]) -> Recording:
         return Recording(self.specs, self.open, kallsyms.symbols(driven=True), rotate_at)

@@ -24,6 +24,7 @@ from rvperf.machine.traps import Trap
 INSTRUCTIONS, CYCLES = SOURCES.index("instructions"), SOURCES.index("cycles")
 A0, A1, A6, A7 = 10, 11, 16, 17
 MASK = (1 << 64) - 1
+WFI = assemble("wfi")
 CALL_FROM = {S: Cause.ENVIRONMENT_CALL_FROM_S, VS: Cause.ENVIRONMENT_CALL_FROM_VS}
 CSR_CYCLES, CALL_CYCLES = cycles_of("csr"), cycles_of("system")
 
@@ -142,9 +143,18 @@ class Level:
         x[A0 : A7 + 1] = array("Q", given + [0] * (8 - len(given)))
         x[A6], x[A7] = function, extension
         self._trap(Trap(CALL_FROM[self.mode]), CALL_CYCLES)
+        x = self.hart.x  # it may be another hart by now
         error, value = x[A0], x[A1]
         x[A0 : A7 + 1] = kept
         return error - (1 << 64) if error >> 63 else error, value
+
+    def moves(self, hart) -> None:
+        """This goes on on another hart, whose state is put there by who moves it."""
+        self.hart = hart
+
+    def wfi(self) -> None:
+        """wfi, of a guest's whose hypervisor has it trap (hstatus.VTW)."""
+        self._trap(Trap(Cause.VIRTUAL_INSTRUCTION, WFI), 0)
 
     def charge(self, cost) -> None:
         """Let the time of a handler's work (`cost.instructions`, `cost.cycles`) pass here."""
@@ -173,15 +183,15 @@ class Level:
                 between(done)
             else:
                 self.poll()
+            hart = self.hart
 
     def poll(self) -> None:
         """Take what interrupt is pending and enabled, as between two instructions."""
-        hart = self.hart
-        mode = hart.mode
-        while hart.interrupt():
-            if hart.mode == self.mode:
+        mode = self.hart.mode
+        while self.hart.interrupt():
+            if self.hart.mode == self.mode:
                 self.interrupted()
-            while hart.mode != mode:
+            while self.hart.mode != mode:
                 self.above()
 
     # How that traps.
@@ -213,9 +223,9 @@ class Level:
         trap.tval = assemble(instruction)
         try:
             self._trap(trap, 0)
-            return x[A0]
+            return self.hart.x[A0]
         finally:
-            x[A0] = kept
+            self.hart.x[A0] = kept
 
     def _trap(self, trap: Trap, cycles: int) -> None:
         """Take an exception of an instruction of ours, and come back behind that instruction.
@@ -228,6 +238,7 @@ class Level:
         at = hart.pc
         hart.take(trap)
         self._serve()
+        hart = self.hart
         if hart.pc != at + 4 & MASK:
             hart.sret()  # it was reflected to us: leave the frame that it has
             hart.pc = at

@@ -221,6 +221,13 @@ class EventsCore:
             self._out(self.cpu, (FLEXIBLE,))
         self._in_order(context)
 
+    def move(self, task: object, other: EventsCore) -> None:
+        """A task that doesn't run goes to another CPU, and its events with it."""
+        context = self.contexts.pop(task, None)
+        if context is not None:
+            context.clock = other.clock
+            other.contexts[task] = context
+
     def load_guest(self) -> None:
         """perf_load_guest_context(): all counters are a guest's until `put_guest`."""
         if self.task:

@@ -9,14 +9,17 @@ it runs) and everything that takes no part in counting.
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from heapq import heappop, heappush
+from itertools import count
 
 from isa.causes import Cause, Interrupt
 from isa.csrs import CSR_NAMES, CSR_NUMBERS
 from isa.modes import VS, VU, S
-from isa.routing import INTERRUPT
+from isa.routing import INTERRUPT, VSLCOFI
 from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
 from rvperf.stack.level import Level
 from rvperf.stack.pmu_drivers.event import HwEvent
@@ -153,6 +156,18 @@ class Hypervisor(Level):
         self.core: EventsCore | None = None
         self.counters_of: Vcpu | None = None
         """Whose values the counters hold that are passed through to guests."""
+        self.on_owner: Callable[[Vcpu | None, int], None] | None = None
+        """Told which counters, as a mask, hold a vCPU's values from now on; with None whose they
+        were no longer."""
+        self.wanted: deque[Callable[[], None]] = deque()
+        """What programs of the host do behind the next VM exit."""
+        self.on_arrival: Callable[[], None] | None = None
+        """Told that a vCPU comes here that was on another hart."""
+        self.migrations = 0
+        """How many vCPUs have gone to other harts."""
+        self.timers: list[tuple[int, int, Callable[[], None]]] = []
+        """What they do at a time: see `at`."""
+        self._order = count()
         self.stopped_by = 0
         """The interrupt that has stopped a guest and is still pending: scause."""
         self.working = costs.RUN, 0
@@ -202,6 +217,22 @@ class Hypervisor(Level):
         self.scheduler.next()
         self.enter(self.vcpu)
 
+    def migrate(self, vcpu: Vcpu, to: Hypervisor) -> None:
+        """A vCPU of this hart, which isn't loaded, is another's from now on: what the counters hold
+        of it is saved before it can run there (docs/passthrough.md 9)."""
+        self.charge(costs.MIGRATE)
+        vcpu.vpmu.migrating(vcpu)
+        self.hand_over(vcpu, to)
+
+    def hand_over(self, vcpu: Vcpu, to: Hypervisor) -> None:
+        """The scheduler's part of a migration."""
+        if self.core:
+            self.core.move(vcpu, to.core)
+        vcpu.hypervisor, vcpu.ready_at = to, self.hart.cycles
+        vcpu.software.moves(to.hart)
+        to.scheduler.add(vcpu)
+        self.migrations += 1
+
     # A vCPU comes to the hart and leaves it (kvm_arch_vcpu_load, kvm_arch_vcpu_put).
 
     def load(self, vcpu: Vcpu) -> None:
@@ -209,15 +240,23 @@ class Hypervisor(Level):
         self.charge(costs.LOAD)
         self.vcpu = vcpu
         hart, before = self.hart, self.counters_of
+        if vcpu.ran_on is not hart:
+            if vcpu.ran_on is not None:  # its code may have changed since it was here
+                hart.fence_i()
+                hart.sfence_vma()
+                if self.on_arrival:
+                    self.on_arrival()
+            vcpu.ran_on = hart
         if before is not None and before is not vcpu:
             before.vpmu.evicted(before)
         self.write(HENVCFG, STCE | CACHE_BLOCKS | vcpu.vpmu.henvcfg)
         if self.smstateen:
             self.write(HSTATEEN0, vcpu.vpmu.hstateen0)
+        resident = before is vcpu
         vcpu.vpmu.loaded(vcpu)
         for csr in OWN:
             self.write(csr, vcpu.csrs[csr])
-        self.write(HVIP, vcpu.hvip)
+        self.sequence(*(self._injected(vcpu) if resident else [("write", HVIP, vcpu.hvip)]))
         self.write(HGATP, vcpu.vm.hgatp)
         self.write(HTIMEDELTA, vcpu.vm.htimedelta)
         hart.x[0:32] = vcpu.x
@@ -249,8 +288,8 @@ class Hypervisor(Level):
         self.charge(costs.RUN)
         self.clear(SSTATUS, SIE_BIT)
         vcpu.vpmu.entering(vcpu)
-        _, self.host_scounteren, self.host_senvcfg = self.sequence(
-            ("write", HVIP, vcpu.hvip),
+        *_, self.host_scounteren, self.host_senvcfg = self.sequence(
+            *self._injected(vcpu),
             ("swap", SCOUNTEREN, vcpu.scounteren),
             ("swap", SENVCFG, vcpu.senvcfg),
         )
@@ -265,6 +304,14 @@ class Hypervisor(Level):
             vcpu.exits[-1].duration = self.hart.cycles - vcpu.exits[-1].time
         self.note("enter", VS if vcpu.sstatus & SPP else VU)
         self.hart.sret()
+
+    def _injected(self, vcpu: Vcpu) -> list[tuple[str, int, int]]:
+        """What gives hvip a vCPU's interrupts. Where the overflow interrupt of counters that it has
+        may come late, that bit is hardware's to change."""
+        if not self.hart.pmu.delay or self.counters_of is not vcpu:
+            return [("write", HVIP, vcpu.hvip)]
+        wanted = vcpu.hvip & ~VSLCOFI
+        return [("clear", HVIP, ~wanted & ~VSLCOFI), ("set", HVIP, wanted)]
 
     def trap(self) -> None:
         """A guest has trapped to HS-mode: do what it needs, and let one go on."""
@@ -303,6 +350,9 @@ class Hypervisor(Level):
         if not cause & INTERRUPT:
             self.origin = vcpu.software.origin or GUEST_OPERATION
             exit.key = self.serve(vcpu, cause, value, htval, htinst)
+        self.origin = HOST_PERF
+        while self.wanted:
+            self.wanted.popleft()()
         self.origin = VCPU_SWITCH
         self.scheduler.decide()
         if self.vcpu:
@@ -420,8 +470,20 @@ class Hypervisor(Level):
         self.charge_closed(costs.TICK)
         if self.core:
             self.core.timer()
+        while self.timers and self.timers[0][0] <= self.hart.cycles:
+            heappop(self.timers)[-1]()
         self.write(STIMECMP, NEVER)
         self.armed = False
+
+    def at(self, time: int, do: Callable[[], None]) -> None:
+        """Have a program of the host do something in the timer's interrupt, at a time in ns."""
+        heappush(self.timers, (time, next(self._order), do))
+        self.armed = False
+
+    def owns(self, vcpu: Vcpu | None, counters: int) -> None:
+        """These counters are a vCPU's from now on, or none's."""
+        if self.on_owner:
+            self.on_owner(vcpu, counters)
 
     def arm(self) -> None:
         """Set the timer for what is next: the tick, or the scheduler's."""
@@ -433,6 +495,8 @@ class Hypervisor(Level):
             times.append(due)
         if self.core and (due := self.core.due()) is not None:
             times.append(due)
+        if self.timers:
+            times.append(self.timers[0][0])
         soon = self.hart.cycles + NS_PER_TIME  # what is late is due as soon as the guest runs
         self.write(STIMECMP, -(-max(min(times), soon) // NS_PER_TIME) if times else NEVER)
         self.armed = True

@@ -37,18 +37,29 @@ class HostThread:
 
 
 class HostTasks:
-    """Who runs VMs: a process, and in it a thread for each vCPU."""
+    """Who runs VMs: a process for each, and in it a thread for each vCPU."""
 
     def __init__(self, hart, vcpus: Iterable[Vcpu]):
         self.hart = hart
-        process = HostProcess(FIRST_PID)
-        self.processes = {process.pid: process}
-        self.first = HostThread(process, process.pid, VMM)
-        self.threads = {
-            vcpu: HostThread(process, process.pid + 1 + vcpu.number, VCPU.format(vcpu.number))
-            for vcpu in vcpus
-        }
+        self.processes: dict[int, HostProcess] = {}
+        self.threads: dict[Vcpu, HostThread] = {}
         """By vCPU."""
+        of: dict = {}
+        tid = FIRST_PID
+        for vcpu in vcpus:
+            process = of.get(vcpu.vm)
+            if process is None:
+                process = of[vcpu.vm] = self.processes[tid] = HostProcess(tid)
+                HostThread(process, tid, VMM)
+                tid += 1
+            self.threads[vcpu] = HostThread(process, tid, VCPU.format(vcpu.number))
+            tid += 1
+        self.first = self.mains[0]
+
+    @property
+    def mains(self) -> list[HostThread]:
+        """The processes' first threads."""
+        return [process.threads[0] for process in self.processes.values()]
 
 
 class Wanted(Record):
@@ -84,10 +95,11 @@ class HostPerf:
 
     def begin(self) -> None:
         """The host has booted: the VMM starts, and the events are opened. OSError if one can't."""
-        sink, first = self.sink, self.tasks.first
-        sink.comm(first, True)
+        sink = self.sink
+        for main in self.tasks.mains:
+            sink.comm(main, True)
         for thread in self.tasks.threads.values():
-            sink.fork(first, thread)
+            sink.fork(thread.process.threads[0], thread)
             sink.comm(thread, False)
         for owner in [None] if self.all_tasks else self.tasks.threads:
             leaders: dict[int, PerfEvent] = {}
@@ -103,7 +115,7 @@ class HostPerf:
         """The VMs have gone, and so has the VMM."""
         for event in self.events:
             self.host.core.read(event)
-        for thread in (*self.tasks.threads.values(), self.tasks.first):
+        for thread in (*self.tasks.threads.values(), *self.tasks.mains):
             self.sink.exit(thread)
 
     def _open(self, one: Wanted, owner: Vcpu | None, leader: PerfEvent | None) -> PerfEvent:

@@ -73,7 +73,10 @@ class GuestSbi:
             found = next((one for one in self.vm.vcpus if one.number == number), None)
             if found is None:
                 raise Refused(Error.INVALID_PARAM)
-            return STOPPED if found.finished else STARTED
+            return STOPPED if found.finished or found.stopped else STARTED
+
+        def stop(*_) -> None:
+            vcpu.stopped = True
 
         def reset(*_) -> None:
             self.vm.stopped = True
@@ -82,7 +85,7 @@ class GuestSbi:
             Extension.TIME: {Time.SET_TIMER: set_timer},
             Extension.IPI: {Ipi.SEND_IPI: send_ipi},
             Extension.RFENCE: {function: fence(which) for function, which in RFENCES.items()},
-            Extension.HSM: {Hsm.HART_GET_STATUS: status},
+            Extension.HSM: {Hsm.HART_STOP: stop, Hsm.HART_GET_STATUS: status},
             Extension.SRST: {Srst.SYSTEM_RESET: reset},
         }
         if calls := vpmu.calls(vcpu):

@@ -8,13 +8,28 @@ the vCPU a switch out and in again: `interludes` says when.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from isa.csrs import CSR_NUMBERS
+from isa.record import Record, replace
+from isa.routing import VSLCOFI
 
 from . import costs
 from .vcpu import NEVER, VSIE, VSTIMECMP, Vcpu
 
 SLICE_NS = 3_000_000  # EEVDF's base slice
+HVIP = CSR_NUMBERS["hvip"]
 NS_PER_TIME = 100  # the timebase is 10 MHz
+
+
+class Move(Record):
+    """A vCPU goes to another hart: to whose host, is asked when it does."""
+
+    time: int
+    vcpu: Vcpu
+    to: Callable
+    every: int = 0
+    """ns until the next time; 0 for once."""
 
 
 class Scheduler:
@@ -31,6 +46,9 @@ class Scheduler:
         self.switches = 0
         """How often a vCPU has left the hart."""
 
+        self.moves: list[Move] = []
+        """Which vCPUs go to other harts, and when; may be of others' too."""
+
     def add(self, vcpu: Vcpu) -> None:
         """A vCPU that may run."""
         self.ready.append(vcpu)
@@ -39,7 +57,10 @@ class Scheduler:
         """After a guest's exit: who is to run next? `host.vcpu` is None if nobody is left."""
         host, vcpu = self.host, self.host.vcpu
         now = host.hart.cycles
-        if vcpu.vm.stopped:
+        self._move()
+        if vcpu is None or vcpu is not host.vcpu:
+            pass  # it has gone
+        elif vcpu.vm.stopped or vcpu.stopped:
             self._leave()
         elif vcpu.halted and not self.runnable(vcpu):
             self._leave()
@@ -61,9 +82,12 @@ class Scheduler:
         """Put the next vCPU on the hart; time passes until one can run."""
         host = self.host
         while True:
+            self._move()
             self._wake()
             if self.ready:
-                vcpu = self.ready.popleft()
+                vcpu = min(self.ready, key=lambda one: max(one.ready_at - host.hart.cycles, 0))
+                self.ready.remove(vcpu)
+                host.hart.idle_until(vcpu.ready_at)
                 vcpu.halted = False
                 self.slice_end = host.hart.cycles + self.slice_ns
                 host.load(vcpu)
@@ -72,7 +96,10 @@ class Scheduler:
             if not self.sleeping:
                 return
             due = min(vcpu.csrs[VSTIMECMP] for vcpu in self.sleeping)
-            if due == NEVER:
+            move = self._next_move()
+            if move is not None and (due == NEVER or move < due * NS_PER_TIME):
+                host.hart.idle_until(move)
+            elif due == NEVER:
                 # Only the outside can wake them, and it tells nobody: wfi may end at any time.
                 self.ready.extend(self.sleeping)
                 self.sleeping.clear()
@@ -87,14 +114,44 @@ class Scheduler:
             times.append(self.slice_end)
         if self.interludes:
             times.append(self.interludes[0])
+        if (move := self._next_move()) is not None:
+            times.append(move)
         return min(times, default=None)
 
     def runnable(self, vcpu: Vcpu) -> bool:
         """Whether something waits for a vCPU that is halted (kvm_arch_vcpu_runnable)."""
         host = self.host
         loaded = host.vcpu is vcpu
+        if (
+            host.hart.pmu.delay and host.counters_of is vcpu
+        ):  # its counters' interrupt may have come
+            vcpu.hvip |= host.read(HVIP) & VSLCOFI
         timer, enabled = (host.read(csr) if loaded else vcpu.csrs[csr] for csr in (VSTIMECMP, VSIE))
         return host.hart.time >= timer or bool(vcpu.injected & enabled)
+
+    def _next_move(self) -> int | None:
+        """When a vCPU goes to another hart."""
+        return min((one.time for one in self.moves if one.vcpu.hypervisor is self.host),
+                   default=None)  # fmt: skip
+
+    def _move(self) -> None:
+        """Move whose time it is."""
+        host = self.host
+        now = host.hart.cycles
+        for move in [one for one in self.moves if one.vcpu.hypervisor is host and one.time <= now]:
+            vcpu, to = move.vcpu, move.to()
+            self.moves.remove(move)
+            if vcpu.vm.stopped or vcpu.stopped:
+                continue
+            if move.every:
+                self.moves.append(replace(move, time=now + move.every))
+            if to is host:
+                continue
+            if vcpu is host.vcpu:
+                self._leave()
+            else:
+                (self.ready if vcpu in self.ready else self.sleeping).remove(vcpu)
+            host.migrate(vcpu, to)
 
     def _leave(self) -> None:
         self.switches += 1

@@ -77,6 +77,12 @@ class Vcpu:
         self.fcsr = 0
         self.exits: list[Exit] = []
         self.halted = False
+        self.ready_at = 0
+        """When it came to its hart, by the clock of the one that it came from."""
+        self.ran_on = None
+        """The hart that it was on last."""
+        self.stopped = False
+        """It has ended (HART_STOP): it never runs again."""
         self.fiber = greenlet(run)
 
     def resume(self) -> None:

@@ -303,6 +303,7 @@ class Kernel(Level):
         hart.write_csr(SSTATUS, status | SPIE | FS_INITIAL)
         if self.perf:
             self.perf.boot()
+        hart = self.hart  # a guest's may be another by now
         hart.x[0:32] = array("Q", bytes(256))
         hart.f[0:32] = array("Q", bytes(256))
         hart.fcsr = 0
@@ -396,9 +397,9 @@ class Kernel(Level):
 
     def leave(self):
         """Returns to the current task in user mode."""
-        hart = self.hart
         if self.armed != NEVER or self.ready or self.sleepers or self.timers_changed or self.driven:
             self.arm()
+        hart = self.hart
         hart.write_csr(SEPC, self.current.pc)
         self.entered = hart.cycles
         if self.on_operation:
@@ -485,6 +486,12 @@ class Kernel(Level):
         address = value if cause not in (ILLEGAL, BREAKPOINT) else task.pc
         signals.force(task, signals.fault(signal, code, address))
 
+    def moves(self, hart) -> None:
+        """As `Level.moves`."""
+        super().moves(hart)
+        if self.perf:
+            self.perf.hart = hart
+
     def changed(self, va):
         """A page table entry has changed: the hart must look again."""
         self.hart.sfence_vma(va)
@@ -507,12 +514,13 @@ class Kernel(Level):
             costs.ENTER_CALL,
             lambda: {"id": number, "args": x[10:16].tolist()},
         )
+        x = self.hart.x  # a vCPU may have gone to another hart
         task.pc += 4
         call = TABLE.get(number)
         if call is None:
             self.report_unknown(number)
             self.charge(costs.TRAP)
-            x[10] = -ENOSYS & MASK64
+            self.hart.x[10] = -ENOSYS & MASK64
             self.trace_return(number, -ENOSYS)
             return
         task.call = call
@@ -691,14 +699,13 @@ class Kernel(Level):
     def wait(self, until):
         """Waits, by wfi, for an interrupt, at the latest at a time in nanoseconds since boot. Ends
         early if whoever takes a guest's wfi lets it."""
-        hart = self.hart
         if self.mode == VS:
             self.armed = self.tick_at(until)
             self.put(STIMECMP, self.armed)
-            if hart.csr_value(HSTATUS) & VTW:
+            if self.hart.csr_value(HSTATUS) & VTW:
                 self._trap(Trap(Cause.VIRTUAL_INSTRUCTION, WFI), WFI_CYCLES)
                 return
-        hart.idle_until(until)
+        self.hart.idle_until(until)
 
     def tick_at(self, when):
         """What the timer is set to for a time in nanoseconds since boot."""

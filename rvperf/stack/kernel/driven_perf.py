@@ -186,9 +186,9 @@ class DrivenPerf(PerfEvents):
     def let_pass(self, cost, instructions: int, cycles: int) -> None:
         """Let the time of kernel work pass where it is done. With interrupts on the PMU's come in
         its midst; those of who is above us do in any case."""
-        hart = self.hart
 
         def let_in(done: int) -> None:
+            hart = self.hart
             hart.pc = self.symbols.place(cost.symbol, done)
             if self.kernel.masked:
                 self.kernel.poll()
@@ -196,6 +196,7 @@ class DrivenPerf(PerfEvents):
             self.working = cost, done
             hart.write_csr(SSTATUS, hart.read_csr(SSTATUS) | SIE)
             self.kernel.poll()
+            hart = self.hart  # a vCPU may have gone to another
             hart.write_csr(SSTATUS, hart.read_csr(SSTATUS) & ~SIE)
 
         self.kernel.let_pass(instructions, cycles, let_in)
@@ -215,6 +216,7 @@ class DrivenPerf(PerfEvents):
             kernel.timer_fired()
         kernel.masked = False
         self.working = working
+        hart = self.hart
         hart.write_csr(SEPC, epc)
         hart.write_csr(SSTATUS, status)
         hart.sret()

@@ -128,4 +128,4 @@ class PerfTool:
         self.kernel.runs_programs = True
         self.kernel.let_pass(program.instructions, program.cycles)
         self.kernel.runs_programs = False
-        hart.take(Trap(Cause.ENVIRONMENT_CALL_FROM_U))
+        self.kernel.hart.take(Trap(Cause.ENVIRONMENT_CALL_FROM_U))

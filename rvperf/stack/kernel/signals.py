@@ -243,6 +243,7 @@ def push_frame(task, info, action):
     if kernel.hart.calls:
         lowest = address if address <= at < address + size else 0
         kernel.hart.calls.enter_handler(task.pc, memory.sigreturn_address, at, lowest)
+    x = kernel.hart.x  # a vCPU may have gone to another hart
     x[1] = memory.sigreturn_address
     x[2] = at
     x[10], x[11], x[12] = info.signal, at, at + UCONTEXT

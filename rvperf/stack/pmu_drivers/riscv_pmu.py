@@ -40,6 +40,8 @@ class Driver:
         """The counters that there are, by number."""
         self.events: dict[int, HwEvent] = {}
         """The event that each counter counts, of those in use."""
+        self.on_change: Callable[[], None] | None = None
+        """Told that `events` has changed."""
 
     # What a driver of its own kind does: the operations on counters.
 
@@ -130,6 +132,8 @@ class Driver:
             return False
         event.idx = idx
         self.events[idx] = event
+        if self.on_change:
+            self.on_change()
         event.state = State.UPTODATE | State.STOPPED
         if start:
             self.start(event)
@@ -142,6 +146,8 @@ class Driver:
         self._release(event)
         del self.events[event.idx]
         event.idx = None
+        if self.on_change:
+            self.on_change()
 
     def start(self, event: HwEvent, reload: bool = True) -> None:
         """Have an event count on that stands still. It always gets its period anew (`reload`)."""

@@ -40,6 +40,8 @@ class Vpmu:
         self.counters, self.quirks = counters, quirks
         self.saves = self.restores = 0
         """Registers of counters that were saved and restored for the guest."""
+        self.times_saved = self.times_restored = 0
+        """How often that was done."""
 
     def another(self) -> Vpmu:
         """The same for a further vCPU: what it holds is one vCPU's."""
@@ -68,6 +70,9 @@ class Vpmu:
     def evicted(self, vcpu) -> None:
         """Another vCPU comes to the hart, whose counters hold this one's values still
         (`Hypervisor.counters_of`)."""
+
+    def migrating(self, vcpu) -> None:
+        """A vCPU that has left the hart goes to another."""
 
     def access(self, vcpu, access: CsrAccess) -> bool:
         """A CSR instruction of the guest's has trapped: do it. False if there is no such CSR."""

@@ -65,6 +65,8 @@ class PassthroughPmu(Vpmu):
         self.policy = policy
         self.images: dict = {}
         """By vCPU, what it had when its registers were saved last."""
+        self.resident = None
+        """Who runs the hart whose counters hold this vCPU's values; None if memory has them."""
 
     def another(self) -> PassthroughPmu:
         """As `Vpmu.another`."""
@@ -75,10 +77,14 @@ class PassthroughPmu(Vpmu):
         hypervisor = vcpu.hypervisor
         if hypervisor.counters_of is vcpu:
             return
+        if self.resident is not None:
+            self.fetch(vcpu)
         hypervisor.write(HCOUNTEREN, TIME_COUNTER | self.reserved)
         hypervisor.set(HIDELEG, VSLCOFI)
         self.restore(vcpu)
         hypervisor.counters_of = vcpu
+        self.resident = hypervisor
+        hypervisor.owns(vcpu, self.reserved)
 
     def putting(self, vcpu) -> None:
         """Lazily, nothing: while they are delegated they count nothing of the host's."""
@@ -87,14 +93,74 @@ class PassthroughPmu(Vpmu):
 
     def evicted(self, vcpu) -> None:
         """As `Vpmu.evicted`. What is pending is in the vCPU's hvip."""
-        hypervisor = vcpu.hypervisor
+        hypervisor = self.resident
         if vcpu not in self.images:
             self.save(vcpu)
         hypervisor.write(HVIP, 0)
         hypervisor.write(HCOUNTEREN, TIME_COUNTER)
         hypervisor.clear(HENVCFG, CDE_VS)
         hypervisor.clear(HIDELEG, VSLCOFI)
-        hypervisor.counters_of = None
+        hypervisor.counters_of = self.resident = None
+        hypervisor.owns(None, self.reserved)
+
+    def migrating(self, vcpu) -> None:
+        """The hart where it was saves its registers, unless they have been."""
+        if self.resident is not None:
+            self.evicted(vcpu)
+
+    def fetch(self, vcpu) -> None:
+        """It was moved without that: the hart that has its registers saves them when the new one
+        asks it to, which waits for it. Nobody else's vCPU is there, or they would be saved."""
+        here, there = vcpu.hypervisor.hart, self.resident.hart
+        there.idle_until(here.cycles)
+        self.evicted(vcpu)
+        here.idle_until(there.cycles)
+
+    # What else ends with the registers in memory: live migration, KVM_SET_ONE_REG and the like.
+
+    def snapshot(self, vcpu) -> Image:
+        """A vCPU's registers, while it is on no hart: they are in memory from then on."""
+        self.migrating(vcpu)
+        return self.images.get(vcpu) or self.blank()
+
+    def put_back(self, vcpu, image: Image) -> None:
+        """Give a vCPU that is on no hart other registers. ValueError if they are of other
+        counters."""
+        if set(image.values) != set(bits(self.reserved)):
+            raise ValueError("an image of other counters than the guest has here")
+        self.migrating(vcpu)
+        self.images[vcpu] = image
+
+    def reset(self, vcpu) -> None:
+        """A vCPU that is on no hart has its registers as at reset, or is no more: nothing of it
+        stays in hardware."""
+        if self.resident is not None:
+            self.clear(vcpu)
+        self.images.pop(vcpu, None)
+
+    def clear(self, vcpu) -> None:
+        """Stop the counters that hold its values, and zero them."""
+        there = self.resident
+        there.write(VSCOUNTINHIBIT, MASK)
+        for number in bits(self.reserved):
+            there.write(SISELECT, WINDOW + number)
+            there.write(SIREG, 0)
+            there.write(SIREG2, 0)
+        self.images[vcpu] = self.blank()
+        self.evicted(vcpu)
+
+    def resize(self, vcpu, counters: int) -> None:
+        """A vCPU that is on no hart gets more or fewer counters."""
+        image = self.snapshot(vcpu)
+        self.counters, self.reserved = counters, ((1 << counters) - 1) << FIRST
+        blank = self.blank()
+        keep = set(blank.values)
+        self.images[vcpu] = Image(
+            blank.values | {n: value for n, value in image.values.items() if n in keep},
+            blank.events | {n: event for n, event in image.events.items() if n in keep},
+            blank.inhibited & (image.inhibited | ~sum(1 << n for n in image.values)),
+            image.selected,
+        )
 
     def entering(self, vcpu) -> None:
         """Nothing, unless everything is saved `always`."""
@@ -108,9 +174,11 @@ class PassthroughPmu(Vpmu):
 
     def save(self, vcpu) -> None:
         """Stop a vCPU's counters and take their registers into memory (docs/passthrough.md 9)."""
-        hypervisor = vcpu.hypervisor
+        hypervisor = self.resident
         inhibited = hypervisor.read(VSCOUNTINHIBIT)
         hypervisor.write(VSCOUNTINHIBIT, MASK)
+        if hypervisor.hart.pmu.delay:
+            self.settle(vcpu)
         values, events = {}, {}
         for number in bits(self.reserved):
             hypervisor.write(SISELECT, WINDOW + number)
@@ -118,6 +186,14 @@ class PassthroughPmu(Vpmu):
             events[number] = hypervisor.read(SIREG2)
         self.images[vcpu] = Image(values, events, inhibited, hypervisor.read(VSISELECT))
         self.saves += 2 * len(values)
+        self.times_saved += 1
+
+    def settle(self, vcpu) -> None:
+        """What has overflown is pending by now, if that takes its time, and is the vCPU's."""
+        hypervisor = self.resident
+        hypervisor.hart.charge(1, hypervisor.hart.pmu.delay)
+        came = hypervisor.read(HVIP) & VSLCOFI
+        vcpu.hvip = vcpu.hvip & ~VSLCOFI | came
 
     def restore(self, vcpu) -> None:
         """Put a vCPU's registers into its counters, and let them go on."""
@@ -130,7 +206,10 @@ class PassthroughPmu(Vpmu):
             hypervisor.write(SIREG2, image.events[number])
         hypervisor.write(VSISELECT, image.selected)
         hypervisor.write(VSCOUNTINHIBIT, image.inhibited)
+        if hypervisor.hart.pmu.delay:
+            hypervisor.set(HVIP, vcpu.hvip & VSLCOFI)
         self.restores += 2 * len(image.values)
+        self.times_restored += 1
 
     def blank(self) -> Image:
         """A vCPU's registers at its reset."""

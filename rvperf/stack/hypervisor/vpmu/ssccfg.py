@@ -220,11 +220,13 @@ class MediatedPmu(SsccfgPmu):
         """Take the host's events off, and put the guest's registers in."""
         hypervisor = vcpu.hypervisor
         hypervisor.core.load_guest()
+        hypervisor.owns(vcpu, self.present)
         for number in bits(self.present):
             hypervisor.write(SISELECT, WINDOW + number)
             hypervisor.write(SIREG, self.values[number])
             hypervisor.write(SIREG2, hardware_event(self.events[number]))
             self.restores += 2
+        self.times_restored += 1
         others = hypervisor.read(SCOUNTINHIBIT) & ~self.present
         hypervisor.write(SCOUNTINHIBIT, others | self.inhibited)
 
@@ -240,9 +242,11 @@ class MediatedPmu(SsccfgPmu):
                 self.events[number] |= OF
                 overflown = True
             self.saves += 2
+        self.times_saved += 1
         if overflown:
             hypervisor.clear(SIP, LCOFI)
             hypervisor.inject(vcpu, Interrupt.COUNTER_OVERFLOW)
+        hypervisor.owns(None, self.present)
         hypervisor.core.put_guest()
 
 

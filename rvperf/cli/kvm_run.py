@@ -1,0 +1,341 @@
+"""`rvperf kvm run`: perf in guests and in the host, at the same time on one set of counters."""
+
+import shlex
+import sys
+
+from isa.record import replace
+from rvperf.cli import virtual_options
+from rvperf.cli.options import Option, Usage, parse, usage
+from rvperf.cli.streams import say, standard, tell
+from rvperf.cli.virtual_options import MACHINE, VPMU, Mistake
+
+SYNOPSIS = 'rvperf kvm run [<options>] --guest "{record|stat} ... -- <command>" [--host ...]'
+POLICIES = ("lazy", "eager", "always")
+UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+FAILED_STATUS = 255
+
+
+def number(option: str, least: int = 1):
+    def convert(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise Mistake(f" Error: option `{option}' expects {least} or more, not `{text}'\n")
+        return int(text)
+
+    return convert
+
+
+def duration(option: str):
+    def convert(text: str) -> int:
+        digits = text.rstrip("nums")
+        unit = text[len(digits) :] or "ns"
+        if not digits.isdecimal() or unit not in UNITS or not int(digits):
+            what = "a time: 3ms, 500us, 250000"
+            raise Mistake(f" Error: option `{option}' expects {what} (ns), not `{text}'\n")
+        return int(digits) * UNITS[unit]
+
+    return convert
+
+
+def policy(text: str) -> str:
+    if text not in POLICIES:
+        raise Mistake(virtual_options.unknown(text, POLICIES, "policy"))
+    return text
+
+
+OPTIONS = (
+    Option("", "guest", "a VM, and what perf does in it: record or stat, its options and a command "
+           "(repeatable)", "several", "command line", ()),
+    Option("", "host", "what perf does on the host: record or stat with its options (repeatable)",
+           "several", "command line", ()),
+    replace(VPMU, help=VPMU.help.replace(virtual_options.DEFAULT_DESIGN, "passthrough", 1),
+            default="passthrough"),
+    *(option for option in MACHINE),
+    Option("", "passthrough", "counters that are passed through to a guest, from the first on "
+           "(default: 16)", "text", "n", convert=number("passthrough")),
+    Option("", "reserve", "counters that the host keeps, from the last on (default: all that are "
+           "not passed through)", "text", "n", convert=number("reserve")),
+    Option("", "policy", "when counters that are passed through are saved: lazy (another vCPU "
+           "comes), eager (the vCPU leaves), always (each exit)", "text", "policy", "lazy", policy),
+    Option("", "harts", "harts of the machine (default: 1)", "text", "n", 1, number("harts")),
+    Option("", "vcpus", "vCPUs of each VM, each with a kernel and a copy of the program of its own "
+           "(default: 1)", "text", "n", 1, number("vcpus")),
+    Option("", "slice", "how long a vCPU has a hart that others wait for (default: 3ms)", "text",
+           "time", None, duration("slice")),
+    Option("", "migrate-every", "each vCPU goes to the next hart so often", "text", "time", 0,
+           duration("migrate-every")),
+    Option("", "migrate", "a file with migrations, a line for each: time, VM[/vCPU], hart",
+           "text", "file"),
+    Option("j", "json", "print what happened in JSON format"),
+)  # fmt: skip
+
+
+def run(words: list[str]) -> int:
+    descriptors = standard()
+    try:
+        options, rest = parse(OPTIONS, words)
+        if explained := virtual_options.explained(options):
+            say(explained)
+            return 0
+        if rest:
+            raise Mistake(f" Error: what is `{rest[0]}'? Programs are --guest's\n")
+        if not options["guest"]:
+            raise Usage("\n", None)
+        asked = options_of(options)
+    except Usage as mistake:
+        page = "" if isinstance(mistake, Mistake) else usage(SYNOPSIS, OPTIONS, mistake.about)
+        tell(mistake.message + page)
+        return mistake.status
+    try:
+        guests = [Inner(text, descriptors) for text in options["guest"]]
+        hosts = [Inner(text, descriptors, guests[0]) for text in options["host"]]
+    except Usage as mistake:
+        tell(mistake.message)
+        return mistake.status
+    return together(guests, hosts, asked, options)
+
+
+class Inner:
+    """A quoted command line, parsed as it would be alone: what it asks for, and what to do with
+    what comes of it. A host's, which has no program, is given the first guest. Raises Usage."""
+
+    def __init__(self, text: str, descriptors, guest=None):
+        from importlib import import_module
+
+        self.side = "--host" if guest else "--guest"
+        try:
+            words = shlex.split(text)
+        except ValueError as error:
+            raise Mistake(f" Error: {self.side} `{text}': {error}\n") from None
+        if not words or words[0] not in ("record", "stat"):
+            what = f"{self.side} expects record or stat and its options, not `{text}'"
+            raise Mistake(f" Error: {what}\n")
+        self.name = words[0]
+        self.its = its = import_module(f"rvperf.cli.{self.name}")
+        words = words[1:]
+        table = its.OPTIONS if guest is None else tuple(map(of_hosts, its.OPTIONS))
+        try:
+            self.options, command = parse(table, words)
+        except Usage as mistake:
+            text = mistake.message.strip() or f"Usage: {its.SYNOPSIS}"
+            raise Mistake(f" {self.side} {self.name}: {text}\n") from None
+        if self.options["vm"]:
+            raise Mistake(f" Error: {self.side} {self.name}: option `vm' is for a run alone\n")
+        self.command = tuple(command)
+        self.request = self.of_guest(words, descriptors) if guest is None else None
+        if guest:
+            if command:
+                what = "the host's perf has no program of its own"
+                raise Mistake(f" Error: {self.side} {self.name}: {what}; `{command[0]}'?\n")
+            self.request = self.of_host(words, descriptors, guest)
+        self.output = None
+
+    def checked(self, command):
+        """What the command's own checks give. Raises Usage, one line."""
+        try:
+            return self.its.check(self.options, command)
+        except Usage as mistake:
+            message = mistake.message.strip() or "it needs a command"
+            raise Mistake(f" {self.side} {self.name}: {message}\n") from None
+
+    def of_guest(self, words, descriptors):
+        its, options = self.its, self.options
+        found = self.checked(self.command)
+        if self.name == "stat":
+            if options["repeat"] != 1:
+                raise Mistake(" Error: --guest stat: option `repeat' is for a run alone\n")
+            self.events = its.wanted(options)
+            return its.request_of(options, self.command, self.events, descriptors)
+        options["output"] = options["output"] or "perf.data"
+        return its.request_of(options, self.command, found, descriptors, words)
+
+    def of_host(self, words, descriptors, guest):
+        its, options = self.its, self.options
+        found = self.checked(guest.command)
+        if self.name == "record":
+            options["output"] = options["output"] or "perf.data.kvm"
+            options["sysroot"] = options["sysroot"] or guest.options["sysroot"]
+            return its.request_of(options, guest.command, found, descriptors, words)
+        from rvperf.session.host_stat import HostStatRequest
+
+        self.events = its.wanted(options)
+        interval = options["interval_print"] or 0
+        vm = options["pid"]
+        return HostStatRequest(
+            tuple(event for event in self.events if event.countable), interval * 1_000_000, vm
+        )
+
+    # What came of it.
+
+    def open(self) -> bool:
+        """Where a stat's counts go; whether it could be opened."""
+        if self.name == "stat":
+            try:
+                self.output = self.its.open_output(self.options)
+            except OSError as error:
+                tell(f"failed to create output file: {error.strerror}\n")
+                return False
+        return True
+
+    def show(self, result) -> int:
+        """Print what the command prints at its end; its exit status."""
+        if self.name == "record":
+            return self.recorded(result)
+        shown = result if self.side == "--guest" else result.result
+        counted = iter(shown.counts)
+        shown = replace(
+            shown, counts=tuple(self.its.uncounted(event, counted) for event in self.events)
+        )
+        with self.output:
+            if not self.options.get("interval_print"):
+                self.its.show(self.options, shown, self.output)
+        return ended(self.command, shown.exit) if self.side == "--guest" else 0
+
+    def interval(self, interval) -> None:
+        """Print a line of -I's."""
+        from rvperf.render import stat as render
+        from rvperf.results import Exit, StatResult
+
+        options = self.options
+        if options["quiet"]:
+            return
+        result = StatResult((), interval.counts, interval.time, 0, 0, Exit(code=0))
+        separator = options["field_separator"]
+        if options["json_output"]:
+            page = render.interval_json(interval.time, result)
+        elif separator is not None:
+            separator = "\t" if separator == "\\t" else separator
+            page = render.interval_csv(interval.time, result, separator)
+        else:
+            group = self.its.by_locale() if options["big_num"] else render.ungrouped
+            page = render.interval_text(interval.time, result, group=group)
+            if not self.output.written:
+                page = render.HEADING + page
+        self.output.write(page)
+
+    def recorded(self, result) -> int:
+        options = self.options
+        if not options["quiet"]:
+            counted = options["buildid"] and not options["switch_output"]
+            tell(self.its.summary(result, bool(self.request.compress), counted))
+        if result.full:
+            tell(f"failed to write perf data, error: {result.full}\n")
+            return FAILED_STATUS
+        return ended(self.command, result.exit) if self.side == "--guest" else 0
+
+
+def of_hosts(option: Option) -> Option:
+    """An option as the host's perf has it: -I, -a and -p are there."""
+    if option.long == "interval-print":
+        return Option("I", "interval-print", "print counts each so many ms", "text", "n",
+                      convert=number("interval-print"))  # fmt: skip
+    if option.long == "all-cpus":
+        return Option("a", "all-cpus", "system-wide collection from all CPUs")
+    if option.long == "pid" and option.short == "p":
+        return Option("p", "pid", "the VM to count: vm0 is the first one's", "text", "vm",
+                      convert=vm_number)  # fmt: skip
+    return option
+
+
+def vm_number(text: str) -> int:
+    digits = text.removeprefix("vm")
+    if not digits.isdecimal():
+        raise Mistake(f" Error: option `pid' expects a VM: vm0 is the first, not `{text}'\n")
+    return int(digits)
+
+
+def ended(command, exit) -> int:
+    """The exit status of how a guest's program ended."""
+    if exit.signal is not None:
+        from rvperf.render.signals import signal_name
+
+        tell(f"{command[0]}: {signal_name(exit.signal)}\n")
+        return 128 + exit.signal
+    return exit.code or 0
+
+
+def options_of(options):
+    """What the session is asked for. Raises Usage."""
+    from rvperf.session.joint import PROGRAMMABLE, JointOptions
+    from rvperf.stack.hypervisor.scheduling import SLICE_NS
+
+    machine = virtual_options.machine(options)
+    passed, kept = options["passthrough"], options["reserve"]
+    counters = machine.counters
+    for name in ("passthrough", "reserve"):
+        if options[name] is not None and machine.vpmu != "passthrough":
+            raise Mistake(f" Error: option `{name}' is for --vpmu passthrough\n")
+    if passed is not None:
+        if counters is not None and counters != passed:
+            raise Mistake(f" Error: --counters {counters}, but --passthrough {passed}\n")
+        counters = passed
+    if machine.vpmu == "passthrough":
+        if counters is None:
+            counters = 16 if kept is None else PROGRAMMABLE - kept
+        total = counters + (kept or 0)
+        if counters < 1:
+            left = f"{PROGRAMMABLE} counters - {kept} reserved for the host"
+            raise Mistake(f" Error: {left} leave none to pass through\n")
+        if total > PROGRAMMABLE:
+            raise Mistake(
+                f" Error: {counters} counters passed through + {kept or 0} reserved for the host = "
+                f"{total}, but a hart has {PROGRAMMABLE}\n"
+            )
+    return JointOptions(
+        machine=replace(machine, counters=counters, policy=options["policy"]),
+        reserve=kept,
+        harts=options["harts"],
+        vcpus=options["vcpus"],
+        slice_ns=options["slice"] or SLICE_NS,
+        migrate_every=options["migrate_every"],
+        migrations=migrations(options["migrate"]) if options["migrate"] else (),
+    )
+
+
+def migrations(path: str):
+    """What a file of migrations says. Raises Usage."""
+    from rvperf.session.joint import Migration
+
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except OSError as error:
+        raise Mistake(f" Error: {path}: {error.strerror}\n") from None
+    found = []
+    time_of = duration("migrate")
+    for at, line in enumerate(lines, 1):
+        words = line.partition("#")[0].replace(",", " ").split()
+        if not words:
+            continue
+        try:
+            time, whose, hart = words
+            vm, _, vcpu = whose.removeprefix("vm").partition("/")
+            found.append(Migration(time_of(time), int(vm), int(vcpu or 0), int(hart)))
+        except (ValueError, Mistake):
+            what = "expected a time, a VM and a hart, as in `3ms vm0/1 1'"
+            raise Mistake(f" Error: {path}:{at}: {what}, not `{line.strip()}'\n") from None
+    return tuple(found)
+
+
+def together(guests, hosts, asked, options) -> int:
+    """Run it all, and print what each prints, and the report."""
+    from rvperf.render import joint as page
+    from rvperf.session import SessionError, joint
+
+    if not all(inner.open() for inner in (*guests, *hosts)):
+        return FAILED_STATUS
+    try:
+        result = joint.run(
+            tuple(inner.request for inner in guests),
+            tuple(inner.request for inner in hosts),
+            asked,
+            tell,
+            lambda at, interval: hosts[at].interval(interval),
+        )
+    except SessionError as error:
+        tell(error.message.rstrip() + "\n")
+        return error.exit_code
+    sys.stdout.flush()
+    statuses = [inner.show(each) for inner, each in zip(guests, result.guests, strict=True)]
+    statuses += [inner.show(each) for inner, each in zip(hosts, result.hosts, strict=True)]
+    say(page.json_text(result.report) if options["json"] else page.text(result.report))
+    return next(filter(None, statuses), 0)

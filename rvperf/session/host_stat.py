@@ -1,0 +1,165 @@
+"""perf stat of the host: system-wide, or of the threads of one VM."""
+
+from __future__ import annotations
+
+from isa.record import Record
+from rvperf.events import Event
+from rvperf.results import Count, Exit, HostCounts, Interval, StatResult
+from rvperf.session import HARDWARE
+from rvperf.session.attributes import How, excluded_sides
+from rvperf.stack.events_core import EventAttr
+from rvperf.stack.kernel.driven_perf import SELECTORS
+
+NOBODY = How()
+
+
+class HostStatRequest(Record):
+    """What a `perf stat` of the host counts: of everything, or of the VM by number `vm`.
+
+    `interval_ns` is -I's, 0 without.
+    """
+
+    events: tuple[Event, ...]
+    interval_ns: int = 0
+    vm: int | None = None
+
+
+class HostStat:
+    """One of them on `board`. `vcpus` are all there are. `told(counts)` hears of each interval."""
+
+    def __init__(self, request: HostStatRequest, board, vcpus, told=lambda interval: None):
+        self.request, self.board, self.told = request, board, told
+        self.vcpus = [one for one in vcpus if request.vm in (None, one.vm.number)]
+        self.opened: list = []  # for each hart its events, by the request's order
+        self.began = 0
+        self.intervals: list[Interval] = []
+        # What harts have read of intervals that not all have read yet.
+        self._read: dict[int, dict] = {}
+        self._before: list = []
+
+    def begin(self, one, now: int) -> None:
+        """A hart's host opens its events, and counts."""
+        events = [self._open(one, event) for event in self.request.events]
+        self.opened.append((one, events))
+        self.began = max(self.began, now)
+        if self.request.interval_ns:
+            self._next(one, events, now + self.request.interval_ns, 1)
+
+    def _open(self, one, event: Event) -> list | None:
+        """The host's events that count this one on a hart; None if they can't."""
+        if event.source not in HARDWARE:
+            return None
+        host = one.host
+        exclude_host, exclude_guest = excluded_sides(event, NOBODY)
+        for vcpu in self.vcpus:
+            if not vcpu.vpmu.host_counts_guests and not exclude_guest:
+                return None
+        attr = EventAttr(
+            SELECTORS[HARDWARE[event.source]],
+            exclude_user=event.exclude_user,
+            exclude_kernel=event.exclude_kernel,
+            exclude_hv=event.exclude_hv,
+            exclude_host=exclude_host,
+            exclude_guest=exclude_guest,
+            pinned=event.pinned,
+        )
+        tasks = [None]
+        if self.request.vm is not None:
+            tasks = [vcpu for vcpu in self.vcpus if vcpu.hypervisor is host]
+        try:
+            return [host.core.open(attr, task) for task in tasks]
+        except OSError:
+            return None
+
+    # Intervals: each hart reads when it is time there, and the last one makes the sum.
+
+    def _next(self, one, events, time: int, number: int) -> None:
+        def read() -> None:
+            self._arrived(number, one, self._values(one, events))
+            self._next(one, events, time + self.request.interval_ns, number + 1)
+
+        one.host.at(time, read)
+
+    def _arrived(self, number: int, one, values: list) -> None:
+        parts = self._read.setdefault(number, {})
+        parts[one] = values
+        if len(parts) == len(self.board.harts):
+            del self._read[number]
+            self._interval(number * self.request.interval_ns, summed([*parts.values()]))
+
+    def _interval(self, since: int, total: list) -> None:
+        before = self._before or [(0, 0, 0)] * len(total)
+        self._before = [now or (0, 0, 0) for now in total]
+        more = [
+            now and tuple(a - b for a, b in zip(now, then, strict=True))
+            for now, then in zip(total, before, strict=True)
+        ]
+        interval = Interval(since, self._counts(more))
+        self.intervals.append(interval)
+        self.told(interval)
+
+    @staticmethod
+    def _values(one, events) -> list:
+        """(count, enabled, running) of each event on a hart."""
+        found = []
+        for several in events:
+            if several is None:
+                found.append(None)
+                continue
+            total = (0, 0, 0)
+            for event in several:
+                core = event.context.task.hypervisor.core if event.context.task else one.host.core
+                value = core.read(event)
+                total = tuple(
+                    a + b
+                    for a, b in zip(total, (value.count, value.enabled, value.running), strict=True)
+                )
+            found.append(total)
+        return found
+
+    def _counts(self, values: list) -> tuple[Count, ...]:
+        counts = []
+        for event, value in zip(self.request.events, values, strict=True):
+            shown = {"unit": event.unit, "scale": event.scale, "context": event.context}
+            if value is None:
+                counts.append(Count(event.name, event.symbol, None, supported=False, **shown))
+            else:
+                count, enabled, running = value
+                counts.append(
+                    Count(event.name, event.symbol, count, enabled=enabled, running=running,
+                          **shown)
+                )  # fmt: skip
+        return tuple(counts)
+
+    def finish(self) -> HostCounts:
+        """The guests have gone."""
+        last = {one: self._values(one, events) for one, events in self.opened}
+        total = summed([*last.values()])
+        for number, parts in sorted(self._read.items()):  # some harts ended before that
+            self._interval(number * self.request.interval_ns, summed([*(last | parts).values()]))
+        ended = max(one.hart.cycles for one, _ in self.opened)
+        if self.request.interval_ns and ended > self.began:
+            self._interval(ended - self.began, total)
+        whose = "system wide" if self.request.vm is None else f"vm{self.request.vm}"
+        return HostCounts(
+            StatResult(
+                command=(whose,),
+                counts=self._counts(total),
+                elapsed=ended - self.began,
+                user=None,
+                system=None,
+                exit=Exit(code=0),
+            ),
+            tuple(self.intervals),
+        )
+
+
+def summed(parts: list[list]) -> list:
+    """The sum over harts of (count, enabled, running) of each event, None where there is none."""
+    found = []
+    for each in zip(*parts, strict=True):
+        if any(value is None for value in each):
+            found.append(None)
+        else:
+            found.append(tuple(map(sum, zip(*each, strict=True))))
+    return found

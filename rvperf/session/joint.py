@@ -1,0 +1,500 @@
+"""Several VMs on one board, with perf in each guest and in the host at the same time: `kvm run`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+
+from isa.causes import name_of_cause
+from isa.modes import VS, M, S
+from isa.record import Record, replace
+from isa.routing import INTERRUPT
+from rvperf.machine.pmu import FIRST
+from rvperf.results import (
+    GuestFigures,
+    HostCounts,
+    Interval,
+    JointReport,
+    JointSession,
+    StatResult,
+)
+from rvperf.session import FAILED, NATIVE_COUNTERS, SessionError, StatRequest
+from rvperf.session.board import Board
+from rvperf.session.host import WHY_LOST, GuestMaps, HostSession
+from rvperf.session.host_stat import HostStat, HostStatRequest
+from rvperf.session.owners import Owners
+from rvperf.session.record import RecordRequest, RecordResult, live_for
+from rvperf.session.recording import OutputFull
+from rvperf.session.virtual import (
+    GuestSession,
+    GuestStat,
+    Place,
+    VmOptions,
+    board_for,
+    host_driver_of,
+    selectors_of,
+)
+from rvperf.stack.hypervisor.pmu_exits import is_of_pmu
+from rvperf.stack.hypervisor.scheduling import SLICE_NS, Move
+from rvperf.stack.sbi import bits, name_of
+
+PROGRAMMABLE = 29
+OVERFLOW = INTERRUPT | 13
+GUEST_MISSED = "their periods ended while the event was switched out, which the driver overlooks"
+GUEST_WAITS = "the interrupt came when the period after was over, too"
+
+
+class Migration(Record):
+    """At a time, in ns since the guests began, a vCPU goes to a hart."""
+
+    time: int
+    vm: int
+    vcpu: int
+    hart: int
+
+
+class JointOptions(Record):
+    """The board, and how vCPUs share it.
+
+    `machine` is what each VM is like. `reserve` is how many counters the host has where some are
+    passed through; None for all others. `slice_ns` is how long a vCPU has a hart that others want.
+    `migrate_every` is after how many ns each vCPU goes to the next hart, 0 for never.
+    """
+
+    machine: VmOptions
+    reserve: int | None = None
+    harts: int = 1
+    vcpus: int = 1
+    slice_ns: int = SLICE_NS
+    migrate_every: int = 0
+    migrations: tuple[Migration, ...] = ()
+
+
+class JointResult(Record):
+    """What the sessions gave, in the order in which they were asked for, and what happened."""
+
+    guests: tuple[StatResult | RecordResult, ...]
+    hosts: tuple[HostCounts | RecordResult, ...]
+    report: JointReport
+
+
+GuestRequest = StatRequest | RecordRequest
+HostRequest = HostStatRequest | RecordRequest
+
+
+def run(
+    guests: tuple[GuestRequest, ...],
+    hosts: tuple[HostRequest, ...],
+    options: JointOptions,
+    told: Callable[[str], None] = lambda text: None,
+    told_interval: Callable[[int, Interval], None] = lambda number, interval: None,
+) -> JointResult:
+    """Run each guest in a VM of its own, until all have ended, with the host's sessions beside.
+
+    `told` hears what perf record says meanwhile, `told_interval` what a host's stat prints, with
+    its place among `hosts`. SessionError.
+    """
+    return Joint(guests, hosts, options, told, told_interval).run()
+
+
+class HostRecord(HostSession):
+    """A perf record of the host beside guests' own sessions: all vCPUs' threads."""
+
+    def __init__(self, request, options, told, machines):
+        self.machines = machines
+        super().__init__(request, options, told, True, True)
+
+    def make_machine(self, live):
+        return self.machines[0]
+
+    def vcpus(self):
+        return [machine.vcpu for machine in self.machines]
+
+    def follow_guests(self) -> None:
+        for machine in self.machines:
+            maps = GuestMaps(self.recording, self.tasks.threads[machine.vcpu])
+            self.recording.guests.append(maps)
+            perf = machine.kernel.perf
+            perf.sink = Both(perf.sink, maps)
+
+
+class Both:
+    """A sink of a kernel's events, and `maps`, which is told of programs and their maps alone."""
+
+    def __init__(self, sink, maps: GuestMaps):
+        self._sink, self._maps = sink, maps
+
+    def __getattr__(self, name):
+        return getattr(self._sink, name)
+
+    def comm(self, task, executed: bool) -> None:
+        self._sink.comm(task, executed)
+        self._maps.comm(task, executed)
+
+    def mmap(self, task, area, executable: bool) -> None:
+        self._sink.mmap(task, area, executable)
+        self._maps.mmap(task, area, executable)
+
+
+class Joint:
+    """One board with all of it."""
+
+    def __init__(self, guests, hosts, options: JointOptions, told, told_interval):
+        self.options = options
+        check(guests, hosts, options)
+        self.board = self._board(guests, hosts)
+        self.sessions = []  # of vCPU 0 of each VM
+        self.others = []  # of further vCPUs
+        for number, request in enumerate(guests):
+            self._vm(number, request, told)
+        self.all = [*self.sessions, *self.others]
+        self.machines = [session.machine for session in self.all]
+        self.vcpus = [machine.vcpu for machine in self.machines]
+        self.names = {vcpu: self._name(vcpu) for vcpu in self.vcpus}
+        live = frozenset().union(*(session.live for session in self.all))
+        self.hosts = []
+        for number, request in enumerate(hosts):
+            if isinstance(request, HostStatRequest):
+                hear = lambda interval, number=number: told_interval(number, interval)  # noqa: E731
+                self.hosts.append(HostStat(request, self.board, self.vcpus, hear))
+            else:
+                self.hosts.append(HostRecord(request, options.machine, told, self.machines))
+        programs = sorted({machine.program for machine in self.machines})
+        self.board.make_engines(live | self._hosts_live(hosts), "\0".join(programs))
+        self.owners = [
+            Owners(number, one, self.names.__getitem__)
+            for number, one in enumerate(self.board.harts)
+        ]
+        self.waiting = 0
+        self.started = False
+        self.starting = 0
+        self.began = 0
+        self.full = ""
+
+    def _board(self, guests, hosts) -> Board:
+        events = [event for request in (*guests, *hosts) for event in request.events]
+        options = self.options
+        return board_for(
+            guests[0].workload.engine,
+            options.machine,
+            selectors_of(tuple(events)),
+            harts=options.harts,
+            vms=len(guests),
+        )
+
+    @staticmethod
+    def _hosts_live(hosts) -> frozenset[str]:
+        found = set()
+        for request in hosts:
+            if isinstance(request, RecordRequest):
+                found |= live_for(request)
+            else:
+                found |= {NATIVE_COUNTERS.get(event.source) for event in request.events} - {None}
+        return frozenset(found)
+
+    def _vm(self, number: int, request: GuestRequest, told) -> None:
+        """A VM with its vCPUs, each with a kernel, and a perf and a program, of its own."""
+        options, first = self.options, None
+        for which in range(options.vcpus):
+            place = Place(
+                self.board,
+                number,
+                (number * options.vcpus + which) % options.harts,
+                first.machine if first else None,
+                which,
+                options.vcpus,
+            )
+            one = request if not first else quiet(request)
+            if isinstance(one, StatRequest):
+                session = GuestStat(one, options.machine, place)
+            else:
+                session = GuestSession(one, options.machine, told if not first else ignored, place)
+                session.kernel.perf = session.perf
+                session.counts = {}
+                session.machine.at_end = lambda session=session: session.counts.update(
+                    session.perf.counts()
+                )
+            session.machine.at_start = lambda session=session: self._at_start(session.machine)
+            (self.others if first else self.sessions).append(session)
+            first = first or session
+
+    def _name(self, vcpu) -> str:
+        name = f"vm{vcpu.vm.number}"
+        return name if self.options.vcpus == 1 else f"{name}/{vcpu.number}"
+
+    # Running.
+
+    def run(self) -> JointResult:
+        for session in (*self.all, *self.hosts):
+            if not isinstance(session, HostStat):
+                session.opened()
+        self._count_missed()
+        previous = signal.signal(signal.SIGINT, self._interrupted)
+        try:
+            for machine in self.machines:
+                machine.ready()
+            for one in self.board.harts:
+                one.host.scheduler.slice_ns = self.options.slice_ns
+            self.board.while_running = self._look
+            self.board.run(self._host_driver)
+        except OutputFull as end:
+            for session in (*self.sessions, *self.hosts):
+                if isinstance(session, GuestSession | HostRecord):
+                    session.full = session.full or str(end)
+        finally:
+            signal.signal(signal.SIGINT, previous)
+        owners = tuple(interval for one in self.owners for interval in one.end())
+        hosts = []
+        for session in self.hosts:
+            if isinstance(session, HostRecord):
+                session.perf.end()
+            hosts.append(session.finish())
+        for session in self.others:
+            session.finish()
+        guests = tuple(session.finish() for session in self.sessions)
+        return JointResult(guests, tuple(hosts), self._report(guests, hosts, owners))
+
+    def _host_driver(self, level):
+        reserve, own = self.options.reserve, None
+        if reserve is not None:
+            own = ((1 << reserve) - 1) << (32 - reserve) | 0b101
+        return host_driver_of(self.machines[0].vpmu, level, own)
+
+    def _look(self) -> None:
+        for session in (*self.all, *self.hosts):
+            if isinstance(session, GuestSession | HostRecord):
+                session.look()
+
+    def _interrupted(self, number, frame) -> None:
+        for machine in self.machines:
+            machine._interrupted(number, frame)
+
+    # The start: all guests have booted.
+
+    def _at_start(self, machine) -> None:
+        """In a guest that has booted: wait until all have, and the host's sessions run."""
+        self.waiting += 1
+        if self.waiting == len(self.machines):
+            now = max(one.hart.cycles for one in self.board.harts)
+            for number, one in enumerate(self.board.harts):
+
+                def begin(number=number, one=one) -> None:
+                    self._begin(number, one, now)
+
+                if one.host.vcpu is None:
+                    one.hart.idle_until(now)
+                    begin()
+                else:
+                    one.host.wanted.append(begin)
+        while not self.started:
+            machine.kernel.wfi()
+
+    def _begin(self, number: int, one, now: int) -> None:
+        """In a hart's host."""
+        one.hart.idle_until(now)
+        for session in self.hosts:
+            if isinstance(session, HostStat):
+                session.begin(one, one.hart.cycles)
+            elif number == 0:
+                session.open_events()
+        self.owners[number].begin()
+        self.starting += 1
+        if self.starting == len(self.board.harts):
+            self.began = one.hart.cycles
+            for machine in self.machines:
+                machine.forget()
+            for each in self.board.harts:
+                each.host.tally.clear()
+                each.firmware.tally.clear()
+                each.host.calls_by_origin = dict.fromkeys(each.host.calls_by_origin, 0)
+                each.host.migrations = 0
+                each.host.scheduler.switches = 0
+            self._plan_moves()
+            self.started = True
+
+    def _plan_moves(self) -> None:
+        options, harts = self.options, self.board.harts
+        moves = []
+
+        def next_of(vcpu):
+            at = [one.host for one in harts].index(vcpu.hypervisor)
+            return harts[(at + 1) % len(harts)].host
+
+        if options.migrate_every:
+            for vcpu in self.vcpus:
+                to = lambda vcpu=vcpu: next_of(vcpu)  # noqa: E731
+                time = self.began + options.migrate_every
+                moves.append(Move(time, vcpu, to, options.migrate_every))
+        for one in options.migrations:
+            vcpu = next(
+                each for each in self.vcpus if (each.vm.number, each.number) == (one.vm, one.vcpu)
+            )
+            to = lambda one=one: harts[one.hart].host  # noqa: E731
+            moves.append(Move(self.began + one.time, vcpu, to))
+        for one in harts:
+            one.host.scheduler.moves = moves
+            one.host.armed = False
+
+    # What came of it.
+
+    def _count_missed(self) -> None:
+        """Count the periods that end while an event is switched out."""
+        self.missed = Counter()
+        for session in self.all:
+            driver = session.perf.core.driver
+            driver.start = self._noting(driver.start, session)
+
+    def _noting(self, start, session):
+        def started(event, reload=True):
+            self.missed[session] += event.sampling and event.period_left <= 0
+            start(event, reload)
+
+        return started
+
+    def _report(self, guests, hosts, owners) -> JointReport:
+        board, options = self.board, self.options
+        vpmu = self.machines[0].vpmu
+        calls, origins, overflows = Counter(), Counter(), Counter()
+        for one in board.harts:
+            for (what, *about), count in one.host.tally.items():
+                if what == "call":
+                    calls[name_of(*about[1:])] += count
+            origins.update(one.host.calls_by_origin)
+            overflows["M"] += one.firmware.tally["interrupt", M, OVERFLOW]
+            overflows["HS"] += one.host.tally["interrupt", S, OVERFLOW]
+        for machine in self.machines:
+            overflows["VS"] += machine.kernel.tally["interrupt", VS, OVERFLOW]
+        sessions = [
+            self._guest_session(session, result)
+            for session, result in zip(self.sessions, guests, strict=True)
+        ]
+        sessions += [
+            self._host_session(session, result)
+            for session, result in zip(self.hosts, hosts, strict=True)
+        ]
+        return JointReport(
+            vpmu=options.machine.vpmu,
+            policy=getattr(vpmu, "policy", ""),
+            start=self.began,
+            end=max(one.hart.cycles for one in board.harts),
+            harts=options.harts,
+            reserved=tuple(bits(vpmu.reserved)),
+            counters=tuple(range(FIRST, FIRST + board.counters)),
+            sessions=tuple(sessions),
+            guests=tuple(self._figures(machine) for machine in self.machines),
+            owners=owners,
+            owner_changes=sum(one.changes for one in self.owners),
+            switches=sum(one.host.scheduler.switches for one in board.harts),
+            migrations=sum(one.host.migrations for one in board.harts),
+            sbi_calls=calls.total(),
+            sbi_calls_by_function=dict(sorted(calls.items())),
+            sbi_calls_by_origin=dict(origins),
+            overflow_irqs=dict(overflows),
+        )
+
+    def _figures(self, machine) -> GuestFigures:
+        exits, vpmu, kernel = machine.vcpu.exits, machine.vpmu, machine.kernel
+        causes = Counter(name_of_cause(one.cause) for one in exits)
+        return GuestFigures(
+            name=self.names[machine.vcpu],
+            hart=[one.host for one in self.board.harts].index(machine.host),
+            vm_exits=len(exits),
+            vm_exits_by_cause=dict(sorted(causes.items())),
+            pmu_exits=sum(is_of_pmu(one.cause, one.key) for one in exits),
+            guest_sbi_calls=sum(n for key, n in kernel.tally.items() if key[0] == "call"),
+            saves=vpmu.times_saved,
+            restores=vpmu.times_restored,
+            registers_saved=vpmu.saves,
+            registers_restored=vpmu.restores,
+            overflow_irqs=kernel.tally["interrupt", VS, OVERFLOW],
+        )
+
+    def _guest_session(self, session, result) -> JointSession:
+        name = self.names[session.machine.vcpu]
+        if isinstance(session, GuestStat):
+            return JointSession(name, session.request.workload.argv, counts=result.counts)
+        counts = session.counts
+        due = sum(
+            counts[one.number].count // one.spec.period
+            for one in session.perf.open
+            if one.number in counts and one.spec.period and not one.spec.freq
+        )
+        due += sum(one.count // one.spec.period for one in session.perf.software_sampled())
+        lost = max(due - result.samples, 0)
+        missed = min(self.missed[session], lost)
+        why = [f"{missed}: {GUEST_MISSED}"] if missed else []
+        if lost > missed:
+            why.append(f"{lost - missed}: {GUEST_WAITS}")
+        return JointSession(
+            name, session.request.workload.argv, result.samples, lost, "; ".join(why), result.path
+        )
+
+    def _host_session(self, session, result) -> JointSession:
+        if isinstance(session, HostStat):
+            return JointSession("host", result.result.command, counts=result.result.counts)
+        lost = session.recording.lost
+        why = ""
+        if lost:
+            why = session.machine.vpmu.why_host_loses or WHY_LOST
+        return JointSession("host", session.request.command, result.samples, lost, why, result.path)
+
+
+def ignored(text: str) -> None:
+    """What perf says on further vCPUs."""
+
+
+def quiet(request: GuestRequest) -> GuestRequest:
+    """The same on a further vCPU: its output, and the program's, is nobody's."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    workload = replace(request.workload, descriptors=(nowhere, nowhere, nowhere))
+    if isinstance(request, StatRequest):
+        return replace(request, workload=workload)
+    return replace(request, workload=workload, output=os.devnull, build_ids="")
+
+
+def check(guests, hosts, options: JointOptions) -> None:
+    """SessionError for what can't be run together."""
+    machine = options.machine
+    if machine.vpmu == "passthrough":
+        check_counters(machine.counters, options.reserve)
+    if len(guests) * options.vcpus > 1:
+        for request in guests:
+            if isinstance(request, RecordRequest):
+                lacking = {
+                    "--truth": request.truth,
+                    "--call-graph exact and lbr": request.how.callchain in ("exact", "lbr"),
+                    "-b": request.how.branches,
+                }
+                for option, given in lacking.items():
+                    if given:
+                        raise SessionError(f" Error: {option} needs a single vCPU", FAILED)
+    for request in hosts:
+        vm = request.vm if isinstance(request, HostStatRequest) else None
+        if vm is not None and vm >= len(guests):
+            there = "vm0" if len(guests) == 1 else f"vm0 to vm{len(guests) - 1}"
+            raise SessionError(f" Error: no vm{vm}: there is {there}", FAILED)
+    recorded = [request for request in hosts if isinstance(request, RecordRequest)]
+    if recorded and options.harts > 1:
+        raise SessionError(" Error: --host record needs --harts 1", FAILED)
+    for one in options.migrations:
+        for what, number, there in (
+            ("vm", one.vm, len(guests)),
+            ("vcpu", one.vcpu, options.vcpus),
+            ("hart", one.hart, options.harts),
+        ):
+            if number >= there:
+                few = "there is only 0" if there == 1 else f"there are 0 to {there - 1}"
+                raise SessionError(f" Error: no {what} {number} to migrate: {few}", FAILED)
+
+
+def check_counters(passed: int | None, reserved: int | None) -> None:
+    """SessionError if guests and host want more counters than there are."""
+    passed, reserved = 16 if passed is None else passed, reserved or 0
+    if passed + reserved > PROGRAMMABLE:
+        raise SessionError(
+            f" Error: {passed} counters passed through + {reserved} reserved for the host = "
+            f"{passed + reserved}, but a hart has {PROGRAMMABLE} (3 to 31)",
+            FAILED,
+        )

@@ -1,0 +1,79 @@
+"""Who owns which hardware counter, and when: the host, a guest, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rvperf.results import CounterOwner
+from rvperf.stack.sbi import bits
+
+HOST = "host"
+
+
+class Owners:
+    """Follows the counters of one hart, `number`, of a board. `name_of(vcpu)` is what a guest is
+    called."""
+
+    def __init__(self, number: int, one, name_of: Callable):
+        self.number, self.hart, self.host, self.name_of = number, one.hart, one.host, name_of
+        self.intervals: list[CounterOwner] = []
+        self.changes = 0
+        """How often passed-through counters came to hold another vCPU's values."""
+        self._last = None
+        self._now: dict[int, tuple[str, int]] = {}  # by counter: whose, and since when
+        self._guests: dict[int, str] = {}  # counters whose values are a guest's
+
+    def begin(self) -> None:
+        """From now on."""
+        self.host.on_owner = self._given
+        self.host.core.driver.on_change = self._changed
+        if self.host.counters_of is not None:
+            vcpu = self.host.counters_of
+            self._guests = dict.fromkeys(bits(vcpu.vpmu.reserved), self.name_of(vcpu))
+        self.changes, self._last = 0, self.host.counters_of
+        self.intervals.clear()
+        self._now.clear()
+        self._changed()
+
+    def end(self) -> tuple[CounterOwner, ...]:
+        """Until now: all intervals in which a counter was owned by somebody."""
+        now = self.hart.cycles
+        for counter, (owner, since) in self._now.items():
+            self._note(counter, owner, since, now)
+        self._now.clear()
+        self.host.on_owner = self.host.core.driver.on_change = None
+        return tuple(sorted(self.intervals, key=lambda one: (one.counter, one.start)))
+
+    def _given(self, vcpu, counters: int) -> None:
+        if vcpu is not None and vcpu.vpmu.reserved:
+            self.changes += vcpu is not self._last
+            self._last = vcpu
+        for counter in bits(counters):
+            if vcpu is None:
+                self._guests.pop(counter, None)
+            else:
+                self._guests[counter] = self.name_of(vcpu)
+        self._changed()
+
+    def _changed(self) -> None:
+        now = self.hart.cycles
+        owners = {}
+        driver = self.host.core.driver
+        for idx, event in driver.events.items():
+            if not driver.info[idx].firmware:
+                owners[idx] = self.name_of(event.context.task) if event.guest else HOST
+        owners.update(self._guests)
+        for counter in owners.keys() | self._now.keys():
+            owner = owners.get(counter)
+            before = self._now.get(counter)
+            if before and before[0] == owner:
+                continue
+            if before:
+                self._note(counter, *before, now)
+                del self._now[counter]
+            if owner:
+                self._now[counter] = owner, now
+
+    def _note(self, counter: int, owner: str, start: int, end: int) -> None:
+        if end > start:
+            self.intervals.append(CounterOwner(self.number, counter, owner, start, end))

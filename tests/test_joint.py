@@ -1,0 +1,192 @@
+"""`kvm run`: perf in several guests and in the host at the same time, on one board."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rvperf.cli import main
+from rvperf.perfdata.reader import Reader
+from tests.oracles.perf import perf
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+SIEVE, SORT, LS = (f"-- {SAMPLES / name}" for name in ("sieve", "sort", "ls"))
+COUNT = "stat -x, -e instructions:u"
+SAMPLE = "record -e instructions:u -c 100000"
+
+
+@pytest.fixture
+def kvm_run(tmp_path, monkeypatch, capfd):
+    """Run it: (exit status, the report as JSON, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def run(*words):
+        status = main(["kvm", "run", "--json", *words])
+        out, err = capfd.readouterr()
+        return status, json.loads(out[out.index("{\n") :]) if "{\n" in out else None, err
+
+    return run
+
+
+def alone(capfd, *words) -> str:
+    assert main([*words]) == 0
+    return capfd.readouterr().err
+
+
+def counts(report) -> dict:
+    return {
+        (session["name"], one["name"]): one["value"]
+        for session in report["sessions"]
+        for one in session["counts"]
+    }
+
+
+def test_what_a_guest_counts_and_samples_is_what_it_does_alone(kvm_run, capfd):
+    vm = ["--vm", "--vpmu", "passthrough"]
+    expected = alone(capfd, *COUNT.split(), *vm, *SIEVE.split())
+    alone(capfd, *SAMPLE.split(), *vm, "-o", "alone.data", *SORT.split())
+    status, report, err = kvm_run(
+        "--guest", f"{COUNT} {SIEVE}", "--guest", f"{SAMPLE} -o together.data {SORT}",
+        "--host", "record -e instructions:GH -c 150000 -o host.data", "--slice", "700us",
+    )  # fmt: skip
+    assert status == 0
+    assert expected.split(",")[0] in err
+    one, other = (len(Reader(path).columns()) for path in ("alone.data", "together.data"))
+    assert one == other > 15
+    assert [session["lost"] for session in report["sessions"]] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("vpmu", ["trap", "sbi", "snapshot", "deleg", "mediated", "passthrough"])
+def test_migrating_vcpus_count_the_same(kvm_run, vpmu):
+    """User instructions don't depend on who else runs, or where."""
+    _, report, _ = kvm_run("--vpmu", vpmu, "--guest", f"{COUNT} {SIEVE}")
+    expected = counts(report)["vm0", "instructions:u"]
+    _, report, _ = kvm_run(
+        "--vpmu", vpmu, "--harts", "2", "--migrate-every", "250us",
+        "--guest", f"{COUNT} {SIEVE}", "--guest", f"{COUNT} {SIEVE}",
+    )  # fmt: skip
+    assert report["migrations"] > 8
+    assert counts(report) == {(name, "instructions:u"): expected for name in ("vm0", "vm1")}
+
+
+def test_guest_and_host_together_are_all(kvm_run):
+    """:G and :H are disjoint and cover what is counted without a filter, but for the opening and
+    closing of the events themselves, which is the host's."""
+    _, report, _ = kvm_run(
+        "--guest", f"{COUNT} {SIEVE}", "--guest", f"{COUNT} {SORT}",
+        "--host", "stat -e instructions:G,instructions:H,instructions:GH",
+    )  # fmt: skip
+    found = counts(report)
+    guest, host, both = (found["host", f"instructions:{side}"] for side in ("G", "H", "GH"))
+    assert guest > 10 * host > 0
+    assert abs(guest + host - both) < 1000
+
+
+def test_a_vcpu_alone_is_never_saved_and_two_are_at_each_change_of_owner(kvm_run):
+    _, report, _ = kvm_run("--guest", f"{COUNT} {SORT}")
+    (one,) = report["guests"]
+    assert (one["saves"], one["restores"], report["owner_changes"]) == (0, 0, 0)
+    _, report, _ = kvm_run(
+        "--guest", f"{COUNT} {SORT}", "--guest", f"{COUNT} {SORT}", "--slice", "500us"
+    )
+    assert report["owner_changes"] > 4
+    for what in ("saves", "restores"):
+        assert sum(one[what] for one in report["guests"]) == report["owner_changes"]
+
+
+def test_owners_of_counters_don_t_overlap(kvm_run):
+    _, report, _ = kvm_run(
+        "--guest", f"{COUNT} {SORT}", "--guest", f"{SAMPLE} -o a.data {SORT}", "--harts", "2",
+        "--migrate-every", "600us", "--reserve", "5", "--host", "stat -e cycles:G,cycles:H",
+    )  # fmt: skip
+    assert {one["owner"] for one in report["owners"]} == {"host", "vm0", "vm1"}
+    assert report["reserved"] == list(range(3, 27))
+    last: dict = {}
+    for one in sorted(report["owners"], key=lambda one: one["start"]):
+        place = one["hart"], one["counter"]
+        assert last.get(place, 0) <= one["start"] < one["end"]
+        last[place] = one["end"]
+        assert (one["owner"] == "host") == (one["counter"] > 26)
+
+
+def test_deleg_loses_samples_of_the_host_and_says_why(kvm_run):
+    def sampled(vpmu):
+        _, report, err = kvm_run(
+            "--vpmu", vpmu, "--guest", f"{SAMPLE} -o a.data {SORT}",
+            "--host", "record -e instructions:G -c 90000 -o host.data",
+        )  # fmt: skip
+        return report["sessions"][1]
+
+    lost = sampled("deleg")
+    assert lost["lost"] > 10 and "delegated to the guest" in lost["why"]
+    assert sampled("passthrough")["lost"] == 0
+
+
+def test_stock_perf_opens_both_files(kvm_run):
+    kvm_run(
+        "--guest", f"{SAMPLE} -o guest.data {SORT}",
+        "--host", "record -e instructions:GH -c 90000 -o host.data",
+    )  # fmt: skip
+    assert "quicksort" in perf("report", "-i", "guest.data", "--stdio").stdout
+    host = perf("kvm", "--host", "--guest", "report", "-i", "host.data", "--stdio").stdout
+    assert "quicksort" in host
+
+
+def test_host_intervals_add_up(kvm_run):
+    _, report, err = kvm_run(
+        "--guest", f"{COUNT} -o /dev/null {SORT}", "--host", "stat -e instructions:G -x, -I 1"
+    )
+    rows = [line.split(",") for line in err.splitlines()]
+    times = [float(row[0]) for row in rows]
+    assert times[:-1] == [(n + 1) / 1000 for n in range(len(times) - 1)] and len(times) > 3
+    assert sum(int(row[1]) for row in rows) == counts(report)["host", "instructions:G"]
+
+
+def test_a_host_that_wants_more_than_it_has_multiplexes(kvm_run):
+    _, report, err = kvm_run(
+        "--guest", f"{COUNT} -o /dev/null {LS}", "--reserve", "1", "--passthrough", "20",
+        "--host", "stat -x, -e instructions:G,instructions:H -I 4",
+    )  # fmt: skip
+    host = report["sessions"][1]["counts"]
+    assert all(0 < one["running"] < one["enabled"] for one in host)
+    assert {one["counter"] for one in report["owners"] if one["owner"] == "host"} == {31}
+
+
+@pytest.mark.parametrize(
+    "words, line",
+    [
+        (["--passthrough", "16", "--reserve", "16"],
+         " Error: 16 counters passed through + 16 reserved for the host = 32, but a hart has 29\n"),
+        (["--reserve", "29"],
+         " Error: 29 counters - 29 reserved for the host leave none to pass through\n"),
+        (["--vpmu", "sbi", "--reserve", "3"],
+         " Error: option `reserve' is for --vpmu passthrough\n"),
+        (["--host", "record ls"],
+         " Error: --host record: the host's perf has no program of its own; `ls'?\n"),
+        (["--host", "stat -p vm7"], " Error: no vm7: there is vm0\n"),
+        (["--guest", "stat -e nothing -- x"], "syntax error"),
+        (["--guest", "top"], " Error: --guest expects record or stat and its options, not `top'\n"),
+        (["--migrate", "/nowhere"], " Error: /nowhere: No such file or directory\n"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_in_a_line(kvm_run, words, line):
+    status, report, err = kvm_run("--guest", f"{COUNT} {SORT}", *words)
+    assert status in (129, 255) and report is None
+    assert line in err
+
+
+def test_a_file_says_who_goes_where(kvm_run, tmp_path):
+    (tmp_path / "moves").write_text("# time who where\n200us vm0 1\n400us vm0/0 0\n1ms, vm0, 1\n")
+    _, report, _ = kvm_run(
+        "--guest", f"{COUNT} {SORT}", "--harts", "2", "--migrate", str(tmp_path / "moves")
+    )
+    assert report["migrations"] == 3
+    assert report["guests"][0]["hart"] == 1
+
+
+def test_the_first_guest_that_fails_decides(kvm_run):
+    status, _, _ = kvm_run(
+        "--guest", f"{COUNT} {SORT}", "--guest", f"{COUNT} -- {SAMPLES / 'args'} one two"
+    )
+    assert status == 3
