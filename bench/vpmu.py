@@ -8,6 +8,7 @@ ms. All figures are emulated, so they are the same on every run.
 """
 
 import argparse
+from functools import partial
 
 from isa.modes import VS, VU, M, S
 from rvperf.machine.hart import Hart
@@ -71,22 +72,22 @@ def measured(design: str, policy: str, vcpus: int, slice_ms: int, ms: int):
     def done() -> bool:
         return bool(began) and hart.cycles >= began[0] + ms * MS
 
+    def begin(number: int) -> None:
+        host.vms[number].vcpus[0].software.run()
+
     vpmus = []
     for number in range(vcpus):
         vpmu = made(policy=policy) if policy else made()
         vpmus.append(vpmu)
         tables, at = ram.base + MEMORY + number * TABLES, ram.base + (2 + number) * MEMORY
         vm = Vm(host, number, at, MEMORY, (tables, tables + TABLES), vpmu)
-        vcpu = Vcpu(vm, lambda number=number: guests[number].run())
-        vcpu.software = None
-        host_guest = Guest(hart, vcpu, number, done)
-        vcpu.software = host_guest
-        guests = [one.vcpus[0].software for one in host.vms]
+        vcpu = Vcpu(vm, partial(begin, number))
+        vcpu.software = Guest(hart, vcpu, number, done)
     firmware.boot(0)
     host.boot()
     host.count_with(host_driver_of(vpmus[0], host))
-    for guest in guests:
-        host.add(guest.vcpu)
+    for vm in host.vms:
+        host.add(vm.vcpus[0])
     host.start()
     before = None
     host.scheduler.interludes.extend(range(INTERLUDE_NS, 400 * MS, INTERLUDE_NS))

@@ -122,7 +122,7 @@ class Scheduler:
         """Whether something waits for a vCPU that is halted (kvm_arch_vcpu_runnable)."""
         host = self.host
         loaded = host.vcpu is vcpu
-        if host.hart.pmu.delay and host.counters_of is vcpu:  # its counters' interrupt may have come
+        if host.hart.pmu.delay and host.counters_of is vcpu:  # their interrupt may have come
             vcpu.hvip |= host.read(HVIP) & VSLCOFI
         timer, enabled = (host.read(csr) if loaded else vcpu.csrs[csr] for csr in (VSTIMECMP, VSIE))
         return host.hart.time >= timer or bool(vcpu.injected & enabled)
