@@ -13,7 +13,7 @@ from rvperf.machine.ram import Ram
 from rvperf.machine.timing import HERTZ, TIMEBASE_HERTZ
 from rvperf.machine.traps import Trap
 from rvperf.results import Count, Exit, StatResult
-from rvperf.stack.firmware import Firmware
+from rvperf.stack.handover import hand_over
 from rvperf.stack.kernel import Kernel, LoadError, resolve_program
 
 CYCLES_A_TICK = HERTZ // TIMEBASE_HERTZ
@@ -150,7 +150,7 @@ class Machine:
         """Run until the program ends. ^C goes to the program, as it would from a terminal."""
         previous = signal.signal(signal.SIGINT, self._interrupted)
         try:
-            Firmware(self.hart).boot(0)
+            hand_over(self.hart, 0)
             self.kernel.boot()
             self._loop()
         finally:

@@ -43,6 +43,7 @@ class Scheduler:
         self.ready: deque[Vcpu] = deque()
         self.sleeping: list[Vcpu] = []
         self.slice_end = 0
+        self._rest: Vcpu | None = None
         self.switches = 0
         """How often a vCPU has left the hart."""
 
@@ -70,6 +71,7 @@ class Scheduler:
             self._leave()
             host.charge(costs.INTERLUDE)
             self.ready.appendleft(vcpu)
+            self._rest = vcpu
         elif self.ready and now >= self.slice_end:
             self._leave()
             self.ready.append(vcpu)
@@ -89,7 +91,9 @@ class Scheduler:
                 self.ready.remove(vcpu)
                 host.hart.idle_until(vcpu.ready_at)
                 vcpu.halted = False
-                self.slice_end = host.hart.cycles + self.slice_ns
+                if vcpu is not self._rest:  # who was interrupted has the rest of its slice
+                    self.slice_end = host.hart.cycles + self.slice_ns
+                self._rest = None
                 host.load(vcpu)
                 host.arm()
                 return
