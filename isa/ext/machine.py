@@ -1,5 +1,6 @@
 """M-mode: its instructions and CSRs (privileged manual, chapter 3)."""
 
+from isa import pmp
 from isa.csr import bits
 from isa.spec import Extension
 
@@ -138,9 +139,30 @@ csr(
         "MEIP": bits(11, writable=False),
     },
 )
-# This hart has no PMP entries, as the manual allows (3.7): the CSRs exist, and are zero.
-csr("pmpcfg{0..14..2}", 0x3A0, "Physical memory protection: no entry is implemented.")
-csr("pmpaddr{0..63}", 0x3B0, "Physical memory protection: no entry is implemented.")
+# Of PMP entries a hart has the first 16, or none, as the manual allows (3.7): all CSRs exist. What
+# reads and writes do beside that is in isa.pmp.
+csr(
+    "pmpcfg{0..2..2}",
+    0x3A0,
+    "Physical memory protection: what eight entries permit, and how their addresses are meant.",
+    fields={
+        name: field
+        for n in range(pmp.IN_A_REGISTER)
+        for name, field in {
+            f"RWX{n}": bits(8 * n + 2, 8 * n, legal=pmp.NEVER_WRITTEN_ALONE),
+            f"A{n}": bits(8 * n + 4, 8 * n + 3, legal=pmp.MODES),
+            f"L{n}": bits(8 * n + 7),
+        }.items()
+    },
+)
+csr("pmpcfg{4..14..2}", 0x3A4, "Physical memory protection: of entries that aren't there.")
+csr(
+    "pmpaddr{0..15}",
+    0x3B0,
+    "Physical memory protection: bits 55 to 2 of an entry's address.",
+    fields={"address": bits(53, 0)},
+)
+csr("pmpaddr{16..63}", 0x3C0, "Physical memory protection: of an entry that isn't there.")
 # Nor has it triggers, so that tselect can't be told to select one (debug specification 5.7).
 csr("tselect", 0x7A0, "Which trigger tdata1 and the others are about: there is none.")
 csr("tdata{1..3}", 0x7A1, "A trigger's type and conditions: of a trigger that isn't there.")

@@ -1,0 +1,75 @@
+"""What physical memory protection denies: a byte for each page of RAM, that native code looks at.
+
+It has a bit for each of R, W and X that modes below M may not do there, and above them the same of
+M-mode (`isa.pmp`). A hart without PMP has all zeros, and it stays untouched.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+from isa import pmp
+from isa.modes import M
+from rvperf.machine.ram import PAGE, Ram
+from rvperf.machine.state import Block
+
+BITS = {"r": pmp.R, "w": pmp.W, "x": pmp.X}
+
+
+class Protection:
+    """The PMP of a hart with so many entries (0 or 16) over `ram`; none denies nothing.
+
+    What `set` is told holds from the next `apply` on, so that software which sets one CSR after
+    the other, and all before it leaves M-mode, does not have all pages changed each time.
+    """
+
+    def __init__(self, ram: Ram, entries: int):
+        if entries not in (0, pmp.ENTRIES):
+            raise ValueError(f"PMP with {entries} entries: there are 0 or {pmp.ENTRIES}")
+        self.entries = entries
+        self._ram = ram
+        self._pages = Block(ram.size // PAGE)
+        self.address = self._pages.address
+        self._denied = self._pages.view
+        end = ram.base + ram.size // PAGE * PAGE
+        self._now = self._next = [(ram.base, end, 0)]
+        self.stale = False
+        """Whether `apply` has something to do."""
+        self.locked = False
+        """Whether M-mode is denied anything."""
+        if entries:
+            self.set([0] * entries, [0] * entries)
+
+    def set(self, configurations: Sequence[int], addresses: Sequence[int]) -> None:
+        """The entries have changed."""
+        begin, end = self._now[0][0], self._now[-1][1]
+        self._next = list(pmp.protected(configurations, addresses, begin, end))
+        self.stale = self._next != self._now
+        self.locked = any(denied >> pmp.OF_M_AT for _, _, denied in self._next)
+
+    def apply(self) -> bool:
+        """Have the pages say what holds now; has that changed for any?"""
+        before, after, changed = iter(self._now), iter(self._next), False
+        at, (_, old_end, old) = self._now[0][0], next(before)
+        _, new_end, new = next(after)
+        while True:
+            upto = min(old_end, new_end)
+            if old != new:
+                page = (at - self._ram.base) // PAGE
+                ctypes.memset(self.address + page, new, (upto - at) // PAGE)
+                changed = True
+            at = upto
+            if at == self._now[-1][1]:
+                break
+            if at == old_end:
+                _, old_end, old = next(before)
+            if at == new_end:
+                _, new_end, new = next(after)
+        self._now, self.stale = self._next, False
+        return changed
+
+    def denies(self, pa: int, access: str, mode: int) -> bool:
+        """Whether a mode may not make an access 'r', 'w' or 'x' at pa, which is RAM."""
+        denied = self._denied[(pa - self._ram.base) // PAGE]
+        return bool(denied >> (pmp.OF_M_AT if mode == M else 0) & BITS[access])
