@@ -5,7 +5,6 @@ from functools import cache
 from isa.counting import FIRST, LAST, PROGRAMMABLE
 from isa.csr import Csr
 from isa.ext import EXTENSIONS, STANDARD
-from isa.pmp import ENTRIES, IN_A_REGISTER
 from isa.record import replace
 
 # Those with a bit for each counter, which is zero where there is none (privileged manual 3.1.11).
@@ -14,12 +13,11 @@ BY_COUNTER = ("mcounteren", "mcountinhibit", "scounteren", "hcounteren", "scount
 
 @cache
 def registers(
-    extensions: frozenset[str] = STANDARD, counters: int = PROGRAMMABLE, pmp_entries: int = 0
+    extensions: frozenset[str] = STANDARD, counters: int = PROGRAMMABLE
 ) -> dict[int, Csr]:
     """The CSRs of a hart with these extensions, by number, each with what they add to it.
 
-    Of the programmable counters there are the first `counters`, and of the PMP entries the first
-    `pmp_entries` (0 or 16); others are read-only zero.
+    Of the programmable counters there are the first `counters`; others are read-only zero.
     """
     present = [extension for extension in EXTENSIONS if extension.name in extensions]
     found = {
@@ -39,11 +37,6 @@ def registers(
         for name in BY_COUNTER:
             if name in found:
                 found[name] = _without_counters(found[name], FIRST + counters)
-    if not pmp_entries:
-        absent = [f"pmpaddr{n}" for n in range(ENTRIES)]
-        absent += [f"pmpcfg{n // 4}" for n in range(0, ENTRIES, IN_A_REGISTER)]
-        for name in absent:
-            found[name] = replace(found[name], fields={})
     return {csr.address: csr for csr in found.values()}
 
 

@@ -13,9 +13,6 @@ ENTRIES = 16  # of a hart that has any
 G = 10  # regions are 2**(G+2) bytes, or a multiple
 R, W, X, LOCKED = 1, 2, 4, 1 << 7  # of an entry's configuration
 OFF, TOR, NA4, NAPOT = range(4)  # its field A
-NEVER_WRITTEN_ALONE = (0, R, R | W, X, R | X, R | W | X)
-MODES = (OFF, TOR, NAPOT)  # NA4 can't be selected: its regions are smaller than a page
-IN_A_REGISTER = 8  # configurations in a pmpcfg
 # Of a byte that says what is denied: R, W and X to modes below M, and above them to M.
 OF_M_AT = 4
 
@@ -25,9 +22,26 @@ def mode(configuration: int) -> int:
     return configuration >> 3 & 3
 
 
-def held(register: int) -> int:
-    """The bits of a pmpcfg that a write does not change: the locked configurations."""
-    return sum(0xFF << at for at in range(0, 64, 8) if register >> at & LOCKED)
+def kept(old: int, new: int) -> int:
+    """What a pmpcfg holds after `new` is written over `old`."""
+    pairs = zip(old.to_bytes(8, "little"), new.to_bytes(8, "little"), strict=True)
+    return int.from_bytes(bytes(_kept_of_entry(*pair) for pair in pairs), "little")
+
+
+def _kept_of_entry(old: int, new: int) -> int:
+    if old & LOCKED:
+        return old
+    new &= LOCKED | 3 << 3 | X | W | R
+    if new & (R | W) == W:  # reserved
+        new = new & ~(R | W | X) | old & (R | W | X)
+    if mode(new) == NA4:  # regions smaller than a page can't be selected
+        new = new & ~(3 << 3) | old & 3 << 3
+    return new
+
+
+def locked(configurations: Sequence[int]) -> bool:
+    """Whether any entry is locked, and so one that is for M-mode as well."""
+    return any(configuration & LOCKED for configuration in configurations)
 
 
 def address_held(n: int, configurations: Sequence[int]) -> bool:
@@ -72,7 +86,7 @@ def protected(
     entry of the lowest number that matches."""
     regions = []
     for n, configuration in enumerate(configurations):
-        first, after = region(n, configurations, addresses)
+        first, after = region(n, configurations, addresses) if mode(configuration) else (0, 0)
         if first < after:
             regions.append((first, after, denied(configuration)))
     edges = {begin, end, *(edge for first, after, _ in regions for edge in (first, after))}

@@ -1,6 +1,5 @@
 """M-mode: its instructions and CSRs (privileged manual, chapter 3)."""
 
-from isa import pmp
 from isa.csr import bits
 from isa.spec import Extension
 
@@ -139,21 +138,13 @@ csr(
         "MEIP": bits(11, writable=False),
     },
 )
-# Of PMP entries a hart has the first 16, or none, as the manual allows (3.7): all CSRs exist. What
-# reads and writes do beside that is in isa.pmp.
+# Of PMP entries a hart has 16 here, or none (3.7); all CSRs exist. `isa.pmp` says what they keep
+# and show beside this.
 csr(
     "pmpcfg{0..2..2}",
     0x3A0,
     "Physical memory protection: what eight entries permit, and how their addresses are meant.",
-    fields={
-        name: field
-        for n in range(pmp.IN_A_REGISTER)
-        for name, field in {
-            f"RWX{n}": bits(8 * n + 2, 8 * n, legal=pmp.NEVER_WRITTEN_ALONE),
-            f"A{n}": bits(8 * n + 4, 8 * n + 3, legal=pmp.MODES),
-            f"L{n}": bits(8 * n + 7),
-        }.items()
-    },
+    fields={"entries": bits(63, 0)},
 )
 csr("pmpcfg{4..14..2}", 0x3A4, "Physical memory protection: of entries that aren't there.")
 csr(
@@ -163,7 +154,7 @@ csr(
     fields={"address": bits(53, 0)},
 )
 csr("pmpaddr{16..63}", 0x3C0, "Physical memory protection: of an entry that isn't there.")
-# Nor has it triggers, so that tselect can't be told to select one (debug specification 5.7).
+# This hart has no triggers, so that tselect can't be told to select one (debug specification 5.7).
 csr("tselect", 0x7A0, "Which trigger tdata1 and the others are about: there is none.")
 csr("tdata{1..3}", 0x7A1, "A trigger's type and conditions: of a trigger that isn't there.")
 csr(

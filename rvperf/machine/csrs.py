@@ -104,11 +104,10 @@ class CsrFile:
         extensions: frozenset[str] = STANDARD,
         counters: int = PROGRAMMABLE,
         quirks: Iterable[str] = (),
-        pmp_entries: int = 0,
     ):
         self.hart = hart
         self.quirks = frozenset(quirks)
-        self.rows = registers(extensions, counters, pmp_entries)
+        self.rows = registers(extensions, counters)
         self.words = {
             number: csr.initial()
             for number, csr in self.rows.items()
@@ -349,19 +348,21 @@ def _records(number: int, get: Callable[[CsrFile], int] | None = None) -> Elsewh
     return Elsewhere(get or (lambda file: file.words[number]), put)
 
 
-def protection(file: CsrFile) -> tuple[bytes, list[int]]:
-    """The configurations of the PMP entries, and their addresses as they are held."""
-    words = file.words
-    configurations = b"".join(words[number].to_bytes(8, "little") for number in PMPCFG)
-    return configurations, [words[PMPADDR + n] for n in range(pmp.ENTRIES)]
+def configurations(file: CsrFile) -> bytes:
+    """The configurations of the PMP entries."""
+    return b"".join(file.words[number].to_bytes(8, "little") for number in PMPCFG)
+
+
+def addresses(file: CsrFile) -> list[int]:
+    """The addresses of the PMP entries as they are held."""
+    return [file.words[PMPADDR + n] for n in range(pmp.ENTRIES)]
 
 
 def _put_pmpcfg(number: int) -> Callable[[CsrFile, int], None]:
     def put(file: CsrFile, value: int) -> None:
-        old = file.words[number]
-        held = pmp.held(old)
-        file.words[number] = value & ~held | old & held
-        file.hart.protection_changed()
+        if file.hart.protection.entries:
+            file.words[number] = pmp.kept(file.words[number], value)
+            file.hart.protection_changed()
 
     return put
 
@@ -370,10 +371,10 @@ def _pmpaddr(n: int) -> Elsewhere:
     """A PMP entry's address. What it holds is not all that is read."""
 
     def get(file: CsrFile) -> int:
-        return pmp.shown(file.words[PMPADDR + n], protection(file)[0][n])
+        return pmp.shown(file.words[PMPADDR + n], configurations(file)[n])
 
     def put(file: CsrFile, value: int) -> None:
-        if not pmp.address_held(n, protection(file)[0]):
+        if file.hart.protection.entries and not pmp.address_held(n, configurations(file)):
             file.words[PMPADDR + n] = value
             file.hart.protection_changed()
 

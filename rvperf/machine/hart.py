@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 
-from isa import routing
+from isa import pmp, routing
 from isa.causes import Cause, Interrupt
 from isa.counting import PROGRAMMABLE
 from isa.csrs import CSR_NUMBERS
@@ -27,7 +27,7 @@ from isa.routing import (
     route,
 )
 from rvperf.machine.calls import Calls
-from rvperf.machine.csrs import CsrFile, bits_of, place_of, protection
+from rvperf.machine.csrs import CsrFile, addresses, bits_of, configurations, place_of
 from rvperf.machine.ctr import DYNAMIC, ControlTransferRecords
 from rvperf.machine.executions import Executions, PageIdentity
 from rvperf.machine.pmu import SOURCES, Pmu
@@ -229,7 +229,7 @@ class Hart:
         self.transfers: Transfers | None = None  # control transfer records, likewise
         self.ctr: ControlTransferRecords | None = None  # those that software controls (Smctr)
         self.executions: Executions | None = None  # executions by address, likewise
-        self.csrs = CsrFile(self, STANDARD | extensions, counters, quirks, pmp_entries)
+        self.csrs = CsrFile(self, STANDARD | extensions, counters, quirks)
         self.pmu = Pmu(self, counters, selectors)
         self._watched = self.pmu.live
         self.mstatus = self.csrs.words[MSTATUS]
@@ -565,17 +565,14 @@ class Hart:
 
     def protection_changed(self) -> None:
         """Know what follows from the CSRs of PMP."""
-        if not self.protection.entries:
-            return
+        self.protection.stale = True
         words = self._words
-        self.protection.set(*protection(self.csrs))
-        if words[MODE] != M or words[ACCESS] & MPRV or self.protection.locked:
+        if words[MODE] != M or words[ACCESS] & MPRV or pmp.locked(configurations(self.csrs)):
             self._protect()
-        # Otherwise nobody can tell yet, and there may be more to come.
 
     def _protect(self) -> None:
         """Have pages protected as PMP says now."""
-        if self.protection.apply():
+        if self.protection.apply(configurations(self.csrs), addresses(self.csrs)):
             self.forget_translations()
             for tell in self.protection_fences:
                 tell()

@@ -18,11 +18,7 @@ BITS = {"r": pmp.R, "w": pmp.W, "x": pmp.X}
 
 
 class Protection:
-    """The PMP of a hart with so many entries (0 or 16) over `ram`; none denies nothing.
-
-    What `set` is told holds from the next `apply` on, so that software which sets one CSR after
-    the other, and all before it leaves M-mode, does not have all pages changed each time.
-    """
+    """The PMP of a hart with so many entries (0 or 16) over `ram`; none denies nothing."""
 
     def __init__(self, ram: Ram, entries: int):
         if entries not in (0, pmp.ENTRIES):
@@ -32,41 +28,31 @@ class Protection:
         self._pages = Block(ram.size // PAGE)
         self.address = self._pages.address
         self._denied = self._pages.view
-        end = ram.base + ram.size // PAGE * PAGE
-        self._now = self._next = [(ram.base, end, 0)]
+        self._now = [(ram.base, ram.base + ram.size // PAGE * PAGE, 0)]
+        self.stale = bool(entries)
+        """Whether the pages don't say what the entries do. Software sets one CSR after the other,
+        and all before it leaves M-mode: that shouldn't change all pages each time."""
+
+    def apply(self, configurations: Sequence[int], addresses: Sequence[int]) -> bool:
+        """Have the pages say what these entries do; has that changed for any?"""
         self.stale = False
-        """Whether `apply` has something to do."""
-        self.locked = False
-        """Whether M-mode is denied anything."""
-        if entries:
-            self.set([0] * entries, [0] * entries)
-
-    def set(self, configurations: Sequence[int], addresses: Sequence[int]) -> None:
-        """The entries have changed."""
         begin, end = self._now[0][0], self._now[-1][1]
-        self._next = list(pmp.protected(configurations, addresses, begin, end))
-        self.stale = self._next != self._now
-        self.locked = any(denied >> pmp.OF_M_AT for _, _, denied in self._next)
-
-    def apply(self) -> bool:
-        """Have the pages say what holds now; has that changed for any?"""
-        before, after, changed = iter(self._now), iter(self._next), False
-        at, (_, old_end, old) = self._now[0][0], next(before)
-        _, new_end, new = next(after)
-        while True:
-            upto = min(old_end, new_end)
-            if old != new:
-                page = (at - self._ram.base) // PAGE
-                ctypes.memset(self.address + page, new, (upto - at) // PAGE)
-                changed = True
-            at = upto
-            if at == self._now[-1][1]:
-                break
+        entries = list(pmp.protected(configurations, addresses, begin, end))
+        before, after, changed = iter(self._now), iter(entries), False
+        old_end = new_end = at = begin
+        old = new = 0
+        while at < end:
             if at == old_end:
                 _, old_end, old = next(before)
             if at == new_end:
                 _, new_end, new = next(after)
-        self._now, self.stale = self._next, False
+            upto = min(old_end, new_end)
+            if old != new:
+                page = (at - begin) // PAGE
+                ctypes.memset(self.address + page, new, (upto - at) // PAGE)
+                changed = True
+            at = upto
+        self._now = entries
         return changed
 
     def denies(self, pa: int, access: str, mode: int) -> bool:
