@@ -15,6 +15,12 @@ bench: .venv/installed ## measure speed beside qemu-riscv64 (ARGS="--help" lists
 bench-sampling: .venv/installed ## measure what sampling costs, and reports beside stock perf's
 	$(BIN)/python bench/sampling.py $(ARGS)
 
+bench-vpmu: .venv/installed ## print what switching vCPUs costs under each design and policy
+	$(BIN)/python bench/vpmu.py $(ARGS)
+
+invariants: .venv/for-development ## try 10,000 random schedules of vCPUs against the invariants
+	RVPERF_SCHEDULES=10000 $(BIN)/python -m pytest -q tests/stack/test_invariants.py $(ARGS)
+
 fuzz: .venv/for-development ## run 100,000 random instructions and 2,000 mutated programs
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
@@ -50,4 +56,4 @@ help: ## list these commands
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-.PHONY: run test bench bench-sampling fuzz samples lint size help
+.PHONY: run test bench bench-sampling bench-vpmu invariants fuzz samples lint size help

@@ -329,8 +329,10 @@ def together(guests, hosts, asked, options, view=None) -> int:
     from rvperf.session import SessionError, joint
 
     if not all(inner.open() for inner in (*guests, *hosts)):
+        close(guests, hosts)
         return FAILED_STATUS
     if not pictures_open(options):
+        close(guests, hosts)
         return FAILED_STATUS
     try:
         result = joint.run(
@@ -343,6 +345,7 @@ def together(guests, hosts, asked, options, view=None) -> int:
         )
     except SessionError as error:
         tell(error.message.rstrip() + "\n")
+        close(guests, hosts)
         return error.exit_code
     if view:
         view.send(result.report)
@@ -392,3 +395,10 @@ def draw(options, report) -> None:
 def tell_of(path: str, error: Exception) -> None:
     why = getattr(error, "strerror", None) or error
     tell(f"failed to create output file {path}: {why}\n")
+
+
+def close(guests, hosts) -> None:
+    """Nothing will be printed: give back where it would have gone."""
+    for inner in (*guests, *hosts):
+        if inner.output:
+            inner.output.stream.close()

@@ -32,8 +32,8 @@ def text(
 
 def sampled(report: JointReport, side: str):
     """A side's session that records."""
-    return next(one for one in report.sessions
-                if one.samples is not None and (one.name == "host") == (side == "host"))  # fmt: skip
+    recorded = (one for one in report.sessions if one.samples is not None)
+    return next(one for one in recorded if (one.name == "host") == (side == "host"))
 
 
 def many(count: int, what: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+from isa.pmp import ENTRIES
 from isa.record import Record
 from rvperf.engine.reference import Reference
 from rvperf.events import Event
@@ -13,7 +14,7 @@ from rvperf.machine.ram import Ram
 from rvperf.machine.timing import HERTZ, TIMEBASE_HERTZ
 from rvperf.machine.traps import Trap
 from rvperf.results import Count, Exit, StatResult
-from rvperf.stack.firmware import Firmware
+from rvperf.stack.handover import hand_over
 from rvperf.stack.kernel import Kernel, LoadError, resolve_program
 
 CYCLES_A_TICK = HERTZ // TIMEBASE_HERTZ
@@ -115,7 +116,7 @@ class Machine:
         native = workload.engine == "native"
         if native:
             from rvperf.engine.native import EXTRA, Native
-        self.hart = hart = Hart(Ram(), EXTRA if native else 0)
+        self.hart = hart = Hart(Ram(), EXTRA if native else 0, pmp_entries=ENTRIES)
         if prepare:
             prepare(hart)
         check_directories(workload)
@@ -150,7 +151,7 @@ class Machine:
         """Run until the program ends. ^C goes to the program, as it would from a terminal."""
         previous = signal.signal(signal.SIGINT, self._interrupted)
         try:
-            Firmware(self.hart).boot(0)
+            hand_over(self.hart, 0)
             self.kernel.boot()
             self._loop()
         finally:

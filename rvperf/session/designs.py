@@ -111,7 +111,7 @@ def _run(request, options: VmOptions, operations: bool, prepared=lambda machine:
     prepare(machine)
     result = session.run()
     due = sum(
-        counts[one.number].count // one.spec.period
+        (counts[one.number].count + max(perf.missed.get(one.number, 0), 0)) // one.spec.period
         for one in perf.open
         if one.number in counts and one.spec.period and not one.spec.freq
     )
@@ -152,6 +152,7 @@ def _host_profiles(request, options: VmOptions) -> bool:
 
         machine.on_hosted, machine.on_left = start, end
 
+    options = replace(options, host_events=frozenset({INSTRUCTIONS}))
     try:
         _run(request, options, False, prepare)
     except SessionError:

@@ -217,6 +217,14 @@ class Recording:
         record = records.Switch(misc=records.MISC_SWITCH_OUT if out else 0)
         self._write(self._side(record, task))
 
+    def throttle(self, task, number: int, on: bool) -> None:
+        """An event interrupts too often and stands still, or goes on."""
+        spec = self.specs[number]
+        kind = records.Throttle if on else records.Unthrottle
+        identity = spec.ids[0]
+        record = kind(self.system.hart.cycles, identity, identity)
+        self._write(self._side(record, task, spec))
+
     def lost_samples(self, number: int, count: int) -> None:
         self.lost += count
 

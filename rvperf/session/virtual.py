@@ -24,11 +24,12 @@ from rvperf.session import (
 )
 from rvperf.session.board import Board
 from rvperf.session.record import RecordRequest, RecordResult, Session, kind_of, samplings
+from rvperf.session.recording import Recording
 from rvperf.stack.hypervisor import Vcpu
 from rvperf.stack.hypervisor.vcpu import Exit
 from rvperf.stack.hypervisor.vpmu import Vpmu as NO_PMU
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
-from rvperf.stack.kernel import Kernel, LoadError, resolve_program
+from rvperf.stack.kernel import Kernel, LoadError, kallsyms, resolve_program
 from rvperf.stack.kernel.driven_perf import SELECTORS, DrivenPerf
 from rvperf.stack.kernel.perf_tool import PerfTool
 from rvperf.stack.kernel.samples import Details, Sampling
@@ -59,6 +60,8 @@ class VmOptions(Record):
     host_switches: int = 0
     isa: frozenset[str] | None = None
     policy: str = "lazy"
+    host_events: frozenset[int] = frozenset()
+    """What the host will count beside the guest, by SBI's event_idx."""
 
 
 class Place(Record):
@@ -106,6 +109,7 @@ def board_for(engine: str, options: VmOptions, selectors: frozenset[int], **more
             raise SessionError(f"{what}, which the hart's ISA string doesn't have", FAILED)
         extensions = options.isa
     quirks = options.quirks & HARTS.keys()
+    selectors |= options.host_events
     return Board(engine, extensions, selectors=selectors, quirks=quirks, **more)
 
 
@@ -436,6 +440,9 @@ class GuestSession(Session):
         return VirtualMachine(
             self.request.workload, self.options, live, self.prepare, selectors, self.place
         )
+
+    def make_recording(self, rotate_at: tuple[int, int]) -> Recording:
+        return Recording(self.specs, self.open, kallsyms.symbols(driven=True), rotate_at)
 
     def make_perf(self, asked: Details) -> DrivenPerf:
         perf = DrivenPerf(

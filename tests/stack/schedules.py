@@ -122,6 +122,7 @@ class Guest(Level):
     def program(self, number: int, left: int, filter: int) -> None:
         one = self.counters[number]
         self.inhibit(number, True)
+        self.poll()  # what has overflown is served first
         self.write(SISELECT, 0x40 + number)
         self.follow()
         self.write(SIREG, -left & MASK)
@@ -135,6 +136,7 @@ class Guest(Level):
         """As Linux leaves a counter: OF set, and it stands still."""
         one = self.counters[number]
         self.inhibit(number, True)
+        self.poll()  # what has overflown is served first
         self.write(SISELECT, 0x40 + number)
         self.write(SIREG2, INSTRUCTIONS | OF)
         one.of, one.filter, one.selects = True, 0, True
@@ -268,6 +270,9 @@ class Guest(Level):
 
     def migrate(self, late: bool) -> None:
         to = self.world.other(self.vcpu.hypervisor)
+        if to is self.vcpu.hypervisor:
+            self.away()
+            return
 
         def move(host) -> None:
             (host.hand_over if late else host.migrate)(self.vcpu, to)
@@ -314,7 +319,9 @@ class Guest(Level):
                 continue
             getattr(self, name)(*arguments)
         # What is on its way comes.
-        for _ in range(3):
+        for number in self.counters:
+            self.inhibit(number, True)
+        for _ in range(2):
             self.work(self.world.delay + 10)
         self.follow()
         require("I6", not self.unserved, "lost", self.unserved)

@@ -56,7 +56,8 @@ def test_alone_on_a_hart_it_is_never_saved(policy, saves):
     assert guest.interrupts == 1
     exits = [one for one in guest.vcpu.exits]
     assert len(exits) == 3 + 3 + 1  # no counter made one
-    assert guest.vcpu.vpmu.times_saved == saves + (policy != "lazy")  # it leaves at its end
+    # It leaves at its end, too, which is an exit anyhow.
+    assert guest.vcpu.vpmu.times_saved == saves + (policy == "eager")
 
 
 def test_a_vcpu_that_was_moved_unsaved_is_saved_by_the_hart_that_has_it():
@@ -223,8 +224,8 @@ class ForgetsPlain(Hypervisor):
 class LetsUsersRead(Hypervisor):
     """scounteren isn't the host's own while the host runs."""
 
-    def boot(self):
-        super().boot()
+    def count_with(self, driver):
+        super().count_with(driver)
         self.write(SCOUNTEREN, MASK)
 
 
@@ -255,7 +256,7 @@ def test_what_is_done_wrong_shows(fault):
     caught, lives, how = FAULTS[fault]
     World(lives, **how).run()  # all is well
     where = "host" if issubclass(fault, Hypervisor) else "pmu"
-    with pytest.raises((Wrong, Trap), match=caught):
+    with pytest.raises((Wrong, Trap), match=caught or None):
         World(lives, **how, **{where: fault}).run()
 
 

@@ -69,10 +69,10 @@ class Truth:
     def _start(self, ledgers, event, value):
         self.since[event] = ledgers[-1][event]
 
-    def _restart_used(self, ledgers, overflown):
+    def _restart_used(self, ledgers, overflown, resting):
         """Those that haven't overflown start first, unless all start at once."""
         for event in self.driver.events.values():
-            if event not in self.since:
+            if event not in self.since and not resting >> event.idx & 1:
                 turn = (overflown & (2 << event.idx) - 1).bit_count()
                 late = overflown >> event.idx & 1 and len(ledgers) > 1
                 self.since[event] = ledgers[turn if late else 0][event]

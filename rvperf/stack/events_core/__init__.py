@@ -505,11 +505,6 @@ class EventsCore:
         began = self.clock()
         found = self.driver.overflow(self.overflow)
         self._took(self.clock() - began)
-        # Linux' RISC-V driver takes no notice of throttling, which could go on for ever here: they
-        # are stopped as perf_event_throttle() of 6.16 means to.
-        for event in self._active():
-            if event.throttled:
-                self.driver.stop(event, False)
         return found
 
     def _took(self, ns: int) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from isa.causes import Cause, Interrupt
-from isa.counting import FIRST, INHIBITS, LAST, OF
 from isa.csrs import CSR_NUMBERS
 from isa.modes import M
 from isa.routing import FRAMES, HSTATUS_GVA, MPV, MSTATUS_GVA, SPV, SPVP
@@ -22,50 +21,20 @@ from rvperf.machine.timing import cycles_of
 from rvperf.stack import sbi
 from rvperf.stack.firmware import costs
 from rvperf.stack.firmware.pmu import PmuService
+from rvperf.stack.handover import MPP, MPP_SUPERVISOR, hand_over
 from rvperf.stack.level import MASK, Level, Tally
 from rvperf.stack.sbi import Error, Extension, FirmwareEvent, HartState, Refused
 
-RESERVED = 2 << 20
-
-MSTATUS, MEDELEG, MIDELEG, MCOUNTEREN, MENVCFG, MEPC, PMPCFG0, PMPADDR0, PMPADDR1 = (
-    CSR_NUMBERS[name]
-    for name in (
-        "mstatus",
-        "medeleg",
-        "mideleg",
-        "mcounteren",
-        "menvcfg",
-        "mepc",
-        "pmpcfg0",
-        "pmpaddr0",
-        "pmpaddr1",
-    )
-)
+MSTATUS, MEPC = CSR_NUMBERS["mstatus"], CSR_NUMBERS["mepc"]
 MCAUSE, MTVAL, MTVAL2, MTINST = (
     CSR_NUMBERS[name] for name in ("mcause", "mtval", "mtval2", "mtinst")
 )
 HSTATUS, HEDELEG, HTVAL, HTINST, VSSTATUS = (
     CSR_NUMBERS[name] for name in ("hstatus", "hedeleg", "htval", "htinst", "vsstatus")
 )
-MCOUNTINHIBIT, SCOUNTEREN, MSTATEEN0 = (
-    CSR_NUMBERS[name] for name in ("mcountinhibit", "scounteren", "mstateen0")
-)
-MHPMEVENT = CSR_NUMBERS["mhpmevent3"] - FIRST
 STIMECMP, MIP = CSR_NUMBERS["stimecmp"], CSR_NUMBERS["mip"]
 
-# Misaligned and faulting accesses, illegal instructions, breakpoints, calls from U, page faults.
-DELEGATED_EXCEPTIONS = sum(1 << cause for cause in (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 15))
-# With the hypervisor extension: misaligned fetches, breakpoints, calls from U and VS, page faults,
-# guest page faults, virtual instructions.
-DELEGATED_TO_HS = sum(1 << cause for cause in (0, 3, 8, 10, 12, 13, 15, 20, 21, 22, 23))
-DELEGATED_INTERRUPTS = 1 << 1 | 1 << 5 | 1 << 9 | 1 << 13  # SSI, STI, SEI, LCOFI
-STCE, CDE, CBZE, CBCFE, CBIE_FLUSH = 1 << 63, 1 << 60, 1 << 7, 1 << 6, 1 << 4
-# Of mstateen0: SE0, ENVCFG, CSRIND, AIA, IMSIC, CONTEXT, CTR.
-LET_STATE = sum(1 << bit for bit in (63, 62, 60, 59, 58, 57, 54))
-MPP_SUPERVISOR, MPP = 1 << 11, 3 << 11
-NO_ACCESS_NAPOT, ALL_ACCESS_NAPOT = 0x18, 0x1F
 MPP_AT = 11
-ALL_BUT_FIXED = 0xFFFF_FFF8  # in mcountinhibit
 SSIP = 1 << Interrupt.SUPERVISOR_SOFTWARE
 VERSION = 1 << 16 | 6  # OpenSBI's 1.6
 ONE_HART = MASK  # hart_mask_base: all harts
@@ -150,27 +119,8 @@ class Firmware(Level):
 
     def boot(self, entry: int) -> None:
         """Set the hart up and enter S-mode at `entry`. None of it is counted, or takes time."""
-        hart = self.hart
-        optional = hart.extensions
-        hart.write_csr(MEDELEG, DELEGATED_TO_HS if hart.hypervisor else DELEGATED_EXCEPTIONS)
-        hart.write_csr(MIDELEG, DELEGATED_INTERRUPTS)
-        hart.write_csr(MCOUNTEREN, 0xFFFFFFFF)
-        delegates = CDE if "Smcdeleg" in optional else 0
-        hart.write_csr(MENVCFG, STCE | delegates | CBZE | CBCFE | CBIE_FLUSH)
-        if "Smstateen" in optional:
-            hart.write_csr(MSTATEEN0, LET_STATE)
         self.pmu.find_counters()
-        if "Sscofpmf" in optional:
-            hart.write_csr(SCOUNTEREN, 1 << 1)
-            hart.write_csr(MCOUNTINHIBIT, ALL_BUT_FIXED)
-            for number in range(FIRST, LAST + 1):
-                hart.write_csr(MHPMEVENT + number, OF | 1 << INHIBITS[M])
-        hart.write_csr(PMPADDR0, hart.ram.base >> 2 | (RESERVED >> 3) - 1)
-        hart.write_csr(PMPADDR1, (1 << 54) - 1)
-        hart.write_csr(PMPCFG0, ALL_ACCESS_NAPOT << 8 | NO_ACCESS_NAPOT)
-        hart.write_csr(MSTATUS, hart.read_csr(MSTATUS) & ~MPP | MPP_SUPERVISOR)
-        hart.write_csr(MEPC, entry)
-        hart.mret()
+        hand_over(self.hart, entry)
 
     def trap(self) -> None:
         """Serve the trap that the hart has taken to M-mode, and return from it."""

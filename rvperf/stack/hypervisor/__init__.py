@@ -176,8 +176,6 @@ class Hypervisor(Level):
         """What it did when the counter overflow interrupt came that is served."""
         self.guest_overflowed = False
         """Whether the counter overflow interrupt that is served has stopped a guest."""
-        self.on_overflow: Callable[[], None] | None = None
-        """Called when a counter overflow interrupt has been served, if set."""
         self.vcpu: Vcpu | None = None
         """Whose state the hart has, whether the guest runs or the host does."""
         self.armed = False
@@ -455,14 +453,17 @@ class Hypervisor(Level):
         elif cause == INTERRUPT | Interrupt.COUNTER_OVERFLOW:
             self.origin = OVERFLOW
             self.overflowed_at = self.working
-            self.core.driver.overflow(self.core.overflow)
-            if self.on_overflow:
-                self.on_overflow()
+            self.core.driver.overflow(self._overflowed)
         else:
             raise AssertionError(f"interrupt {cause & ~INTERRUPT} in HS-mode: none is enabled")
         self.origin = origin
         self.write(SEPC, at)
         self.hart.sret()
+
+    def _overflowed(self, event: PerfEvent) -> bool:
+        """A period of an event's is over: whether it is throttled. Guests' counters never are, as
+        their kernels do that themselves."""
+        return self.core.overflow(event) and not event.guest
 
     def tick(self) -> None:
         """The timer has fired."""

@@ -95,7 +95,6 @@ class HostPerf:
 
     def begin(self) -> None:
         """The host has booted: the VMM starts, and the events are opened. OSError if one can't."""
-        self.host.on_overflow = self._throttle
         sink = self.sink
         for main in self.tasks.mains:
             sink.comm(main, True)
@@ -160,12 +159,6 @@ class HostPerf:
             sample.values = [(other.count, other.owner) for other in event.group]
         self.taken[number] = self.taken.get(number, 0) + 1
         self.sink.sample(sample)
-
-    def _throttle(self) -> None:
-        """Behind the PMU's interrupt: what has had too many samples stands still until a tick."""
-        for event in self.events:
-            if event.throttled and event.idx is not None:
-                self.host.core.driver.stop(event, False)
 
     def lost(self) -> int:
         """How many periods have ended without a sample. Of events with a frequency, whose periods

@@ -43,6 +43,7 @@ class Scheduler:
         self.ready: deque[Vcpu] = deque()
         self.sleeping: list[Vcpu] = []
         self.slice_end = 0
+        self._rest: Vcpu | None = None
         self.switches = 0
         """How often a vCPU has left the hart."""
 
@@ -70,6 +71,7 @@ class Scheduler:
             self._leave()
             host.charge(costs.INTERLUDE)
             self.ready.appendleft(vcpu)
+            self._rest = vcpu
         elif self.ready and now >= self.slice_end:
             self._leave()
             self.ready.append(vcpu)
@@ -89,7 +91,9 @@ class Scheduler:
                 self.ready.remove(vcpu)
                 host.hart.idle_until(vcpu.ready_at)
                 vcpu.halted = False
-                self.slice_end = host.hart.cycles + self.slice_ns
+                if vcpu is not self._rest:  # who was interrupted has the rest of its slice
+                    self.slice_end = host.hart.cycles + self.slice_ns
+                self._rest = None
                 host.load(vcpu)
                 host.arm()
                 return
@@ -122,7 +126,7 @@ class Scheduler:
         """Whether something waits for a vCPU that is halted (kvm_arch_vcpu_runnable)."""
         host = self.host
         loaded = host.vcpu is vcpu
-        if host.hart.pmu.delay and host.counters_of is vcpu:  # its counters' interrupt may have come
+        if host.hart.pmu.delay and host.counters_of is vcpu:  # their interrupt may have come
             vcpu.hvip |= host.read(HVIP) & VSLCOFI
         timer, enabled = (host.read(csr) if loaded else vcpu.csrs[csr] for csr in (VSTIMECMP, VSIE))
         return host.hart.time >= timer or bool(vcpu.injected & enabled)

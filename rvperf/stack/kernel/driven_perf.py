@@ -13,6 +13,7 @@ from isa.csrs import CSR_NUMBERS
 from isa.record import Record
 from rvperf.machine.pmu import EVENTS
 from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
+from rvperf.stack.events_core.event import Status
 
 from . import costs, kallsyms
 from .perf_events import NEVER, Open, PerfEvents
@@ -70,6 +71,8 @@ class DrivenPerf(PerfEvents):
         """When a delay is over, which begins with the program."""
         self.events: dict[int, PerfEvent] = {}
         """The hardware events by their places, those that could be opened."""
+        self.missed: dict[int, int] = {}
+        """What has happened of an event while it was throttled, by its place."""
         self.refused: dict[int, int] = {}
         """The others: the errno."""
         self.working = None
@@ -142,6 +145,7 @@ class DrivenPerf(PerfEvents):
         )
         event = self.core.open(attr, task, leader, self._sampled)
         event.owner = one
+        event.on_throttle = self._throttled
         return event
 
     def _enable(self) -> None:
@@ -238,6 +242,15 @@ class DrivenPerf(PerfEvents):
             cost, done = self._at
             self.kernel_sample(event.owner, event.last_period, cost, done, 0)
 
+    def _throttled(self, event: PerfEvent, on: bool) -> None:
+        """An event that interrupts too often stands still until the next tick, or goes on."""
+        one, hart = event.owner, self.hart
+        hart.collect()
+        modes = (self.kernel.user_mode,) * one.user + (self.kernel.mode,) * one.kernel
+        so_far = sum(hart.counts[mode][one.spec.source] for mode in modes)
+        self.missed[one.number] = self.missed.get(one.number, 0) + (-so_far if on else so_far)
+        self.sink.throttle(self.kernel.current, one.number, on)
+
     def group_values(self, one: Open) -> list[tuple[int, int]]:
         event = self._delivering
         if event is None or event.owner is not one:
@@ -313,6 +326,18 @@ class DrivenPerf(PerfEvents):
             for event in context.events:
                 self.sink.read(task, event.owner.number, event.count)
         super().exited(task)
+
+    def _exactly(self, one: Open, where, count: int) -> None:
+        """As `PerfEvents._exactly`, but for what is done while the event stands still."""
+        event = self.events.get(one.number)
+        hardware = one.spec.kind == "hardware"
+        counting = (
+            not hardware
+            or event is not None
+            and any(each.status == Status.ACTIVE for each in (event, *event.children))
+        )
+        if counting and self.kernel.origin != "overflow":
+            super()._exactly(one, where, count)
 
     def value(self, one: Open) -> int:
         """As `PerfEvents.value`; of hardware events, how far they are known without a look."""

@@ -158,7 +158,7 @@ class DelegationDriver(SbiDriver):
     def _overflowed(self) -> int:
         return self.level.read(SCOUNTOVF)
 
-    def _restart_used(self, overflowed: int) -> None:
-        self._let_count(self.used & ~overflowed)
+    def _restart_used(self, overflowed: int, resting: int) -> None:
+        self._let_count(self.used & ~(overflowed | resting))
         for idx, value in self._new_values(overflowed):
             self._start(self.events[idx], value)

@@ -81,8 +81,9 @@ class Driver:
         """Which counters have overflowed, once they stand still."""
         raise NotImplementedError
 
-    def _restart_used(self, overflowed: int) -> None:
-        """Have all counters in use go on, those that have overflowed from their new values."""
+    def _restart_used(self, overflowed: int, resting: int) -> None:
+        """Have all counters in use but those `resting` go on, those that have overflowed from their
+        new values."""
         raise NotImplementedError
 
     # What perf_events asks for.
@@ -175,9 +176,14 @@ class Driver:
         """Bring the event's count up to date."""
         self._update(event)
 
-    def overflow(self, deliver: Callable[[HwEvent], None]) -> int:
+    def overflow(self, deliver: Callable[[HwEvent], bool]) -> int:
         """Serve the counters' interrupt: `deliver` each event whose period is over, while all
-        counters stand still. How many there were."""
+        counters stand still. How many there were.
+
+        Those whose delivery says that they are throttled stand still until they are started. (As
+        perf_event_throttle of 6.16 means it; the driver as it is starts them again, which could go
+        on for ever here.)
+        """
         level = self.level
         level.charge(costs.OVERFLOW)
         used = self.used
@@ -189,7 +195,7 @@ class Driver:
         level.clear(SIP, LCOFI)  # not before they stand still
         if not overflowed:
             return 0  # and leave them standing
-        restarted = delivered = 0
+        restarted = resting = delivered = 0
         for idx in bits(used & overflowed):
             event = self.events[idx]
             if not event.sampling:
@@ -200,10 +206,12 @@ class Driver:
             self._update(event)
             event.state |= State.UPTODATE
             if self._set_period(event):
-                deliver(event)
                 delivered += 1
+                if deliver(event):
+                    resting |= 1 << idx
+                    continue
             event.state = State(0)
-        self._restart_used(restarted)
+        self._restart_used(restarted & ~resting, resting)
         return delivered
 
     # Periods.

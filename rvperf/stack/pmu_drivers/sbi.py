@@ -156,8 +156,8 @@ class SbiDriver(Driver):
     def _overflowed(self) -> int:
         return self.snapshot.overflow if self.snapshot else self.level.read(SCOUNTOVF)
 
-    def _restart_used(self, overflowed: int) -> None:
-        used = self.used
+    def _restart_used(self, overflowed: int, resting: int) -> None:
+        used = self.used & ~resting
         if self.snapshot:
             for idx in bits(used):
                 self.snapshot[idx] = self._kept.get(idx, 0)
