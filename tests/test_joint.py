@@ -190,3 +190,23 @@ def test_the_first_guest_that_fails_decides(kvm_run):
         "--guest", f"{COUNT} {SORT}", "--guest", f"{COUNT} -- {SAMPLES / 'args'} one two"
     )
     assert status == 3
+
+
+def test_pictures_tell_what_the_report_does(kvm_run, tmp_path):
+    status, report, _ = kvm_run(
+        "--guest", f"{SAMPLE} {SORT}", "--html", "k.html", "--trace", "k.json",
+    )  # fmt: skip
+    assert status == 0
+    trace = json.loads((tmp_path / "k.json").read_text())["traceEvents"]
+    overflows = [event for event in trace if event["ph"] == "i"]
+    assert len(overflows) == report["overflow_irqs"]["VS"] > 15
+    last = {event["name"]: event["args"]["n"] for event in trace if event["ph"] == "C"}
+    assert last["VM exits"] == report["guests"][0]["vm_exits"]
+    assert last["saves"] == report["guests"][0]["saves"] == 0
+    assert '"overflows"' in (tmp_path / "k.html").read_text()
+
+
+def test_a_picture_that_cannot_be_written_is_told_before_anything_runs(kvm_run):
+    status, report, err = kvm_run("--guest", f"{COUNT} {SORT}", "--html", "/nowhere/k.html")
+    assert (status, report) == (255, None)
+    assert err == "failed to create output file /nowhere/k.html: No such file or directory\n"
