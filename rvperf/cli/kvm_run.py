@@ -333,6 +333,9 @@ def together(guests, hosts, asked, options) -> int:
         )
     except SessionError as error:
         tell(error.message.rstrip() + "\n")
+        for inner in (*guests, *hosts):
+            if inner.output:
+                inner.output.stream.close()
         return error.exit_code
     sys.stdout.flush()
     statuses = [inner.show(each) for inner, each in zip(guests, result.guests, strict=True)]
