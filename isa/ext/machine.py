@@ -138,10 +138,23 @@ csr(
         "MEIP": bits(11, writable=False),
     },
 )
-# This hart has no PMP entries, as the manual allows (3.7): the CSRs exist, and are zero.
-csr("pmpcfg{0..14..2}", 0x3A0, "Physical memory protection: no entry is implemented.")
-csr("pmpaddr{0..63}", 0x3B0, "Physical memory protection: no entry is implemented.")
-# Nor has it triggers, so that tselect can't be told to select one (debug specification 5.7).
+# Of PMP entries a hart has 16 here, or none (3.7); all CSRs exist. `isa.pmp` says what they keep
+# and show beside this.
+csr(
+    "pmpcfg{0..2..2}",
+    0x3A0,
+    "Physical memory protection: what eight entries permit, and how their addresses are meant.",
+    fields={"entries": bits(63, 0)},
+)
+csr("pmpcfg{4..14..2}", 0x3A4, "Physical memory protection: of entries that aren't there.")
+csr(
+    "pmpaddr{0..15}",
+    0x3B0,
+    "Physical memory protection: bits 55 to 2 of an entry's address.",
+    fields={"address": bits(53, 0)},
+)
+csr("pmpaddr{16..63}", 0x3C0, "Physical memory protection: of an entry that isn't there.")
+# This hart has no triggers, so that tselect can't be told to select one (debug specification 5.7).
 csr("tselect", 0x7A0, "Which trigger tdata1 and the others are about: there is none.")
 csr("tdata{1..3}", 0x7A1, "A trigger's type and conditions: of a trigger that isn't there.")
 csr(

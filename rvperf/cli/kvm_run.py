@@ -322,6 +322,7 @@ def together(guests, hosts, asked, options) -> int:
     from rvperf.session import SessionError, joint
 
     if not all(inner.open() for inner in (*guests, *hosts)):
+        close(guests, hosts)
         return FAILED_STATUS
     try:
         result = joint.run(
@@ -333,12 +334,17 @@ def together(guests, hosts, asked, options) -> int:
         )
     except SessionError as error:
         tell(error.message.rstrip() + "\n")
-        for inner in (*guests, *hosts):
-            if inner.output:
-                inner.output.stream.close()
+        close(guests, hosts)
         return error.exit_code
     sys.stdout.flush()
     statuses = [inner.show(each) for inner, each in zip(guests, result.guests, strict=True)]
     statuses += [inner.show(each) for inner, each in zip(hosts, result.hosts, strict=True)]
     say(page.json_text(result.report) if options["json"] else page.text(result.report))
     return next(filter(None, statuses), 0)
+
+
+def close(guests, hosts) -> None:
+    """Nothing will be printed: give back where it would have gone."""
+    for inner in (*guests, *hosts):
+        if inner.output:
+            inner.output.stream.close()

@@ -7,6 +7,7 @@ call them in mid-instruction, and give a page, plus 1, or 0.
 
 from __future__ import annotations
 
+from isa import pmp
 from isa.modes import VS
 from rvperf.engine.interpreter import (
     LOAD_NEEDS,
@@ -39,7 +40,7 @@ def descend(m: Interpreted, table, address, needed, user, refused: str, top=511,
     leaves = []
     for level in (2, 1, 0):
         at = table + (address.shr(12 + 9 * level) & (top if level == 2 else 511)).shl(3)
-        pte = code.load(physical(m, place(at) if place else at, refused))
+        pte = code.load(physical(m, place(at) if place else at, refused, pmp.R))
         leaf, inner, valid = code.fresh("leaf"), code.fresh("inner"), code.fresh("valid")
         code.branch((pte & 0b1010) != 0, leaf, inner, LIKELY if level == 0 else "")
         code.start(leaf)

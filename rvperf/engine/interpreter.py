@@ -7,7 +7,8 @@ execution by a native decoder made from the same rows. Whatever is rare leaves t
 
 from __future__ import annotations
 
-from isa.modes import VIRTUAL
+from isa import pmp
+from isa.modes import VIRTUAL, M
 from isa.record import Record
 from isa.spec import Insn, Table
 from rvperf.engine import layout
@@ -64,6 +65,7 @@ ATOMIC = ("amo", "load-reserved", "store-conditional")
 # Bits of a page table entry that an access needs besides V and A. W without R is reserved.
 PTE_R, PTE_W = 1 << 1, 1 << 2
 LOAD_NEEDS, STORE_NEEDS, FETCH_NEEDS = PTE_R, PTE_R | PTE_W | 1 << 7, 1 << 3
+PMP_NEEDS = {LOAD_NEEDS: pmp.R, STORE_NEEDS: pmp.W, FETCH_NEEDS: pmp.X}
 # `walk` in VS and VU: the page, plus 1, or 0 (rvperf.engine.guests).
 GUEST_WALK_CALL = "call preserve_allcc i64 @guest_walk(ptr %state, i64 {va}, i64 {needed})"
 PTE_POINTER = 0b111 | 1023 << 54  # V, R and W, and what is reserved: only V is set in a pointer
@@ -419,7 +421,8 @@ def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
     table = table_first
     leaves = []
     for level in (2, 1, 0):
-        pointer = physical(m, table + (va.shr(12 + 9 * level) & 511).shl(3), failed)
+        at = table + (va.shr(12 + 9 * level) & 511).shl(3)
+        pointer = physical(m, at, failed, pmp.R)
         pte = code.load(pointer)
         leaf, inner = code.fresh("leaf"), code.fresh("inner")
         code.branch((pte & 0b1010) != 0, leaf, inner, LIKELY if level == 0 else "")
@@ -454,7 +457,8 @@ def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
     code.start(f"{done}.in")
     pages = f"[ {page}, %{done}.pte ], [ {identity.text}, %{bare} ]"
     page = Ssa(code, code.value(f"phi i64 {pages}, [ {guest_page.text}, %{guest_block} ]"))
-    physical(m, page, failed)
+    of_mode = (mode == M).word() * pmp.OF_M_AT
+    physical(m, page, failed, Ssa(code, PMP_NEEDS[needed]).shl(of_mode))
     code.goto(done)
     code.start(failed)
     code.goto(f"{done}.end")
@@ -466,13 +470,19 @@ def walk(m: Interpreted, va, needed: int) -> tuple[Ssa, Ssa]:
     return Ssa(code, ok), Ssa(code, out)
 
 
-def physical(m: Interpreted, pa, otherwise: str) -> str:
-    """A pointer to the RAM at pa; goes to a block if there is none."""
+def physical(m: Interpreted, pa, otherwise: str, needed) -> str:
+    """A pointer to the RAM at pa; goes to a block if there is none, or if PMP denies any of what is
+    `needed`, bits as `isa.pmp.denied` has them."""
     code = m.code
     offset = pa - m.read_field("ram_base")
     inside = code.fresh("ram")
     code.branch(offset.ult(m.read_field("ram_size")), inside, otherwise, LIKELY)
     code.start(inside)
+    allowed = code.fresh("allowed")
+    pages = code.value(f"load ptr, ptr {m.field('denied')}, align 8")
+    denied = code.load(code.address(pages, offset.shr(12)), 8)
+    code.branch((denied & needed) == 0, allowed, otherwise, LIKELY)
+    code.start(allowed)
     ram = code.value(f"load ptr, ptr {m.field('ram')}, align 8")
     return code.address(ram, offset)
 

@@ -65,6 +65,7 @@ ENGINE.words("ram_base")
 ENGINE.words("ram_size")
 ENGINE.words("code")  # a byte for each page of RAM: has decoded instructions
 ENGINE.words("stored")  # a byte for each page of RAM: the TLB may have had it for stores
+ENGINE.words("denied")  # a byte for each page of RAM: what PMP denies (machine.protection)
 ENGINE.words("decoded")  # a pointer for each page of RAM: its decoded page, or null
 ENGINE.words("handlers")  # the table of tier 0's functions
 ENGINE.words("jumps")  # the jump cache

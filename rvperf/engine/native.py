@@ -86,6 +86,7 @@ class Native:
         words["ram_size"][0] = ram.size
         words["code"][0] = ram.code.address
         words["stored"][0] = self._stored.address
+        words["denied"][0] = hart.protection.address
         words["decoded"][0] = self._decoded.address
         words["handlers"][0] = self.handlers.address
         words["resync"][0] = self.functions["resync"]
@@ -111,6 +112,7 @@ class Native:
                 hart.ctr.on_begin.append(lambda: regions.remake(regions.live | hart.recorded))
         ram.on_code_write = self.forget_page
         hart.fences.append(self._fenced)
+        hart.protection_fences.append(self._protection_changed)
         if self.counting:
             self._identities: dict[int, PageIdentity] = {}  # what decoded pages hold, by RAM page
             self._kinds = list(map(kind_of, piece.handlers))
@@ -232,6 +234,12 @@ class Native:
             self._forget_windows()
         if self.regions:
             self.regions.unmapped(va)
+
+    def _protection_changed(self) -> None:
+        """What may be executed may have changed as well, and in any address space."""
+        self.forget_translations()
+        if self.regions:
+            self.regions.forget()
 
     def _blank_page(self) -> bytes:
         page = bytearray(self._page_size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cache
 
+from isa import pmp
 from isa.causes import Interrupt
 from isa.counting import CYCLE, FIRST, INSTRET, LAST, PROGRAMMABLE, overflows_seen
 from isa.csr import Csr, Part, always, never
@@ -52,6 +53,8 @@ HENVCFG, HVIP, HVIEN = (CSR_NUMBERS[name] for name in ("henvcfg", "hvip", "hvien
 MIE, MIDELEG, HIDELEG = (CSR_NUMBERS[name] for name in ("mie", "mideleg", "hideleg"))
 HSTATUS, HGEIP, HGEIE = (CSR_NUMBERS[name] for name in ("hstatus", "hgeip", "hgeie"))
 VSSTATUS, VSIE, VSIP = (CSR_NUMBERS[name] for name in ("vsstatus", "vsie", "vsip"))
+PMPCFG = CSR_NUMBERS["pmpcfg0"], CSR_NUMBERS["pmpcfg2"]
+PMPADDR = CSR_NUMBERS["pmpaddr0"]
 VGEIN_AT = place_of("hstatus", "VGEIN")
 VSSIP = 1 << Interrupt.VIRTUAL_SUPERVISOR_SOFTWARE
 VSTIP = 1 << Interrupt.VIRTUAL_SUPERVISOR_TIMER
@@ -345,6 +348,39 @@ def _records(number: int, get: Callable[[CsrFile], int] | None = None) -> Elsewh
     return Elsewhere(get or (lambda file: file.words[number]), put)
 
 
+def configurations(file: CsrFile) -> bytes:
+    """The configurations of the PMP entries."""
+    return b"".join(file.words[number].to_bytes(8, "little") for number in PMPCFG)
+
+
+def addresses(file: CsrFile) -> list[int]:
+    """The addresses of the PMP entries as they are held."""
+    return [file.words[PMPADDR + n] for n in range(pmp.ENTRIES)]
+
+
+def _put_pmpcfg(number: int) -> Callable[[CsrFile, int], None]:
+    def put(file: CsrFile, value: int) -> None:
+        if file.hart.protection.entries:
+            file.words[number] = pmp.kept(file.words[number], value)
+            file.hart.protection_changed()
+
+    return put
+
+
+def _pmpaddr(n: int) -> Elsewhere:
+    """A PMP entry's address. What it holds is not all that is read."""
+
+    def get(file: CsrFile) -> int:
+        return pmp.shown(file.words[PMPADDR + n], configurations(file)[n])
+
+    def put(file: CsrFile, value: int) -> None:
+        if file.hart.protection.entries and not pmp.address_held(n, configurations(file)):
+            file.words[PMPADDR + n] = value
+            file.hart.protection_changed()
+
+    return Elsewhere(get, put)
+
+
 def _put_inhibit(file: CsrFile, value: int) -> None:
     changed = file.words[INHIBIT] ^ value
     file.words[INHIBIT] = value
@@ -373,6 +409,11 @@ ELSEWHERE = {
     VSIP: Elsewhere(_guest_view(MIP, HVIP), _put_guest_view(MIP, HVIP, OF_HVIP)),
     CSR_NUMBERS["vsatp"]: Elsewhere(lambda file: file.hart.vsatp, _put_vsatp),
     CSR_NUMBERS["hgatp"]: Elsewhere(lambda file: file.hart.hgatp, _put_hgatp),
+    **{
+        number: Elsewhere(lambda file, number=number: file.words[number], _put_pmpcfg(number))
+        for number in PMPCFG
+    },
+    **{PMPADDR + n: _pmpaddr(n) for n in range(pmp.ENTRIES)},
 }
 
 

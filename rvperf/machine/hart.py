@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 
-from isa import routing
+from isa import pmp, routing
 from isa.causes import Cause, Interrupt
 from isa.counting import PROGRAMMABLE
 from isa.csrs import CSR_NUMBERS
@@ -27,10 +27,11 @@ from isa.routing import (
     route,
 )
 from rvperf.machine.calls import Calls
-from rvperf.machine.csrs import CsrFile, bits_of, place_of
+from rvperf.machine.csrs import CsrFile, addresses, bits_of, configurations, place_of
 from rvperf.machine.ctr import DYNAMIC, ControlTransferRecords
 from rvperf.machine.executions import Executions, PageIdentity
 from rvperf.machine.pmu import SOURCES, Pmu
+from rvperf.machine.protection import Protection
 from rvperf.machine.ram import Ram
 from rvperf.machine.state import HART, NO_STOP, Block
 from rvperf.machine.timing import (
@@ -163,8 +164,9 @@ class Hart:
 
     `extra` bytes of shared state are kept for the engine, behind the architectural fields.
     `extensions` are names of `isa.ext.OPTIONAL`; with H there are VS and VU modes too. `counters`
-    and `selectors` are for `Pmu`. `quirks` are names of `csrs.QUIRKS`. Synchronous exceptions leave
-    as `Trap`; `trap()` delivers one to the mode that takes it.
+    and `selectors` are for `Pmu`. `quirks` are names of `csrs.QUIRKS`. With `pmp_entries` (0 or 16)
+    modes below M may access only what these entries let them. Synchronous exceptions leave as
+    `Trap`; `trap()` delivers one to the mode that takes it.
     """
 
     def __init__(
@@ -175,6 +177,7 @@ class Hart:
         counters: int = PROGRAMMABLE,
         selectors: Iterable[int] | None = None,
         quirks: Iterable[str] = (),
+        pmp_entries: int = 0,
     ):
         extensions = frozenset(extensions)
         for name in extensions:
@@ -200,6 +203,8 @@ class Hart:
         self.code_fences: list[Callable[[], None]] = []
         # What was walked, by what it depends on beside the tables: the mode, and `access`.
         self._walked: dict[tuple[int, int], dict[tuple[int, str], int]] = defaultdict(dict)
+        self.protection = Protection(ram, pmp_entries)
+        self.protection_fences: list[Callable[[], None]] = []
         self.before = self.state.words(HART["before"], 33)
         self._stops = self.state.words(HART["stops"], len(SOURCES))
         self._stops[:] = array("Q", [NO_STOP] * len(SOURCES))
@@ -558,7 +563,23 @@ class Hart:
                 if status & MPV and status & MPP != MPP:
                     access |= MPV | (self.csrs.words[VSSTATUS] & (SUM | MXR)) << 24
         words[ACCESS] = access
+        if self.protection.stale and (words[MODE] != M or access & MPRV):
+            self._protect()
         self._translations = self._walked[words[MODE], access]
+
+    def protection_changed(self) -> None:
+        """Know what follows from the CSRs of PMP."""
+        self.protection.stale = True
+        words = self._words
+        if words[MODE] != M or words[ACCESS] & MPRV or pmp.locked(configurations(self.csrs)):
+            self._protect()
+
+    def _protect(self) -> None:
+        """Have pages protected as PMP says now."""
+        if self.protection.apply(configurations(self.csrs), addresses(self.csrs)):
+            self.forget_translations()
+            for tell in self.protection_fences:
+                tell()
 
     def floats_changed(self) -> None:
         """Decide anew whether native code may execute floating point."""
@@ -734,7 +755,7 @@ class Hart:
             page = va & ~0xFFF
         else:
             page = self._walk_tables(va, access, mode)
-        if not self.ram.contains(page, 4096):
+        if not self.ram.contains(page, 4096) or self.protection.denies(page, access, mode):
             raise Trap(ACCESS_FAULT[access], va)
         return page
 
@@ -778,7 +799,7 @@ class Hart:
             pa = table + (va >> 12 + 9 * level & (top if level == 2 else 511)) * 8
             if place:
                 pa = place(pa)
-            if not ram.contains(pa, 8):
+            if not ram.contains(pa, 8) or self.protection.denies(pa, "r", S):
                 raise missing
             pte = ram.words[pa - ram.base >> 3]
             if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte >> 54:
@@ -836,7 +857,8 @@ class Hart:
         gpa = page | va & 0xFFF
         fault = Trap(GUEST_PAGE_FAULT[access], va, gpa, guest=True)
         page = self._walk_host(gpa, needed, both, fault, missing)
-        if not self.ram.contains(page, 4096):
+        # HLVX, too, needs what PMP lets it read.
+        if not self.ram.contains(page, 4096) or self.protection.denies(page, access, mode):
             raise missing
         return page
 
@@ -876,6 +898,8 @@ class Hart:
 
     def guest_load(self, va: int, size: int, execute: bool = False) -> int:
         """As `load`, of a guest; `execute`: what it may execute rather than read."""
+        if self.protection.stale:
+            self._protect()
         mode = VS if self.csrs.words[HSTATUS] & SPVP else VU
         first = min(size, 4096 - (va & 0xFFF))
         page = self._walk_guest(va, "r", mode, execute)
@@ -887,6 +911,8 @@ class Hart:
 
     def guest_store(self, va: int, size: int, value: int) -> None:
         """As `store`, of a guest."""
+        if self.protection.stale:
+            self._protect()
         mode = VS if self.csrs.words[HSTATUS] & SPVP else VU
         first = min(size, 4096 - (va & 0xFFF))
         page = self._walk_guest(va, "w", mode)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+from isa.pmp import ENTRIES
 from isa.record import Record
 from rvperf.engine.reference import Reference
 from rvperf.events import Event
@@ -115,7 +116,7 @@ class Machine:
         native = workload.engine == "native"
         if native:
             from rvperf.engine.native import EXTRA, Native
-        self.hart = hart = Hart(Ram(), EXTRA if native else 0)
+        self.hart = hart = Hart(Ram(), EXTRA if native else 0, pmp_entries=ENTRIES)
         if prepare:
             prepare(hart)
         check_directories(workload)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from isa.causes import Cause
 from isa.csrs import CSR_NUMBERS
 from isa.modes import M
+from isa.pmp import ENTRIES
 from isa.record import Record
 from rvperf.engine.reference import Reference
 from rvperf.machine.hart import Hart
@@ -53,7 +54,7 @@ def run(workload: BareWorkload) -> Ended:
     native = workload.engine == "native"
     if native:
         from rvperf.engine.native import EXTRA, Native
-    hart = Hart(Ram(), EXTRA if native else 0, workload.extensions)
+    hart = Hart(Ram(), EXTRA if native else 0, workload.extensions, pmp_entries=ENTRIES)
     try:
         program = _load(workload.path, hart.ram)
     except LoadError as error:

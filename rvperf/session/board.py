@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from isa.pmp import ENTRIES
 from rvperf.engine.reference import Reference
 from rvperf.machine.hart import VS, VU, Hart, M, S
 from rvperf.machine.ram import Ram
@@ -47,6 +48,7 @@ class HartWithHost:
             counters=board.counters,
             selectors=board.selectors,
             quirks=board.quirks,
+            pmp_entries=ENTRIES,
         )
         self.firmware = Firmware(hart, number=number)
         self.host = Hypervisor(hart, self.firmware.trap, **board.host_options)

@@ -149,7 +149,7 @@ def test_stimecmp_needs_stce_and_the_time(stce, tm):
         ("menvcfg", 1 << 4, ONES & ~(1 << 4), 1 << 63 | 0b1101_0001),  # CBIE 2 is reserved
         ("senvcfg", 0, ONES, 0b1111_0001),
         ("fcsr", 0, ONES, 0xFF),
-        ("pmpcfg0", 0, ONES, 0),
+        ("pmpcfg4", 0, ONES, 0),
         ("pmpaddr63", 0, ONES, 0),
     ],
 )

@@ -18,9 +18,11 @@ V, R, W, X, U_BIT, G, A, D = (1 << n for n in range(8))
 SV39 = 8 << 60
 
 
-def hart_in(mode=M, *, ram_size=RAM_SIZE, extra=0, extensions=(), counters=29, **csrs) -> Hart:
+def hart_in(
+    mode=M, *, ram_size=RAM_SIZE, extra=0, extensions=(), counters=29, pmp_entries=0, **csrs
+) -> Hart:
     """A hart in `mode`, its CSRs set by name in the order given."""
-    hart = Hart(Ram(ram_size, RAM_AT), extra, extensions, counters)
+    hart = Hart(Ram(ram_size, RAM_AT), extra, extensions, counters, pmp_entries=pmp_entries)
     for name, value in csrs.items():
         hart.set_csr(CSR_NUMBERS[name], value)
     hart.mode = mode
