@@ -192,6 +192,29 @@ class GuestFigures(Record):
     overflow_irqs: int
 
 
+class OverflowInterrupt(Record):
+    """A counter's overflow interrupt, when it is served: in which mode, by whom."""
+
+    time: int
+    hart: int
+    mode: str
+    """VS, HS or M."""
+    owner: str
+    """A guest's name, "host" or "firmware"."""
+
+
+class Totals(Record):
+    """What there was from the start to a time, of all harts and guests."""
+
+    time: int
+    vm_exits: int
+    sbi_calls: int
+    """The host's, to firmware."""
+    guest_sbi_calls: int
+    saves: int
+    restores: int
+
+
 class JointReport(Record):
     """What happened between guests and host while they measured together. `start` and `end` are on
     the emulated clock."""
@@ -217,3 +240,8 @@ class JointReport(Record):
     sbi_calls_by_function: dict[str, int]
     sbi_calls_by_origin: dict[str, int]
     overflow_irqs: dict[str, int]
+    overflows: tuple[OverflowInterrupt, ...] = ()
+    totals: tuple[Totals, ...] = ()
+    """At moments in the order of time; the last has all."""
+    running: bool = False
+    """Whether it goes on: what there was so far."""

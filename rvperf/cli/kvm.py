@@ -9,10 +9,10 @@ from rvperf.cli.options import Option, Usage, parse, usage
 from rvperf.cli.streams import say, standard, tell
 from rvperf.cli.virtual_options import GUEST_SYMBOLS, MACHINE, SIDES, VPMU, Mistake, Sides
 
-SYNOPSIS = "rvperf kvm [<options>] {record|report|diff|buildid-list|stat|compare|run}"
+SYNOPSIS = "rvperf kvm [<options>] {record|report|diff|buildid-list|stat|compare|run|explain}"
 STAT_SYNOPSIS = "rvperf kvm stat [<options>] [--] <command>"
 COMPARE_SYNOPSIS = "rvperf kvm compare [<options>] [--] {record|stat} [<options>] [--] <command>"
-NAMES = ("record", "report", "diff", "buildid-list", "stat", "compare", "run")
+NAMES = ("record", "report", "diff", "buildid-list", "stat", "compare", "run", "explain")
 SHORTEST = 3
 """Letters that a command's name can be abbreviated to, as in perf."""
 FAILED_STATUS = 255
@@ -59,6 +59,10 @@ def run(words: list[str]) -> int:
         from rvperf.cli import kvm_run
 
         return kvm_run.run(rest)
+    if name == "explain":
+        from rvperf.cli import kvm_explain
+
+        return kvm_explain.run(rest)
     return stat(rest) if name == "stat" else compare(rest)
 
 
@@ -312,7 +316,8 @@ MANUAL = """\
  `kvm record` samples from the host, the guest by default, into perf.data.guest, perf.data.host or
  perf.data.kvm. `kvm compare` runs a record or stat in the guest once for each design. perf inside
  the guest alone: `rvperf stat --vm` and `rvperf record --vm`. `kvm run` has perf in several guests
- and in the host at the same time; each quoted line is what it would be alone.
+ and in the host at the same time; each quoted line is what it would be alone. `kvm explain` runs
+ and explains one scenario at a time.
 
     rvperf kvm stat --event=csr --vpmu trap ./program
     rvperf kvm --host record ./program

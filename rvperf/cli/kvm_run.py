@@ -66,6 +66,9 @@ OPTIONS = (
     Option("", "migrate", "a file with migrations, a line for each: time, VM[/vCPU], hart",
            "text", "file"),
     Option("j", "json", "print what happened in JSON format"),
+    Option("", "html", "write a page that shows who owned which counter when", "text", "file"),
+    Option("", "trace", "write the same for timeline viewers (Chrome's trace events)", "text",
+           "file"),
 )  # fmt: skip
 
 
@@ -91,6 +94,10 @@ def run(words: list[str]) -> int:
     except Usage as mistake:
         tell(mistake.message)
         return mistake.status
+    from rvperf.cli import kvm_live
+
+    if kvm_live.wanted(options):
+        return kvm_live.watched(lambda view: together(guests, hosts, asked, options, view))
     return together(guests, hosts, asked, options)
 
 
@@ -316,12 +323,15 @@ def migrations(path: str):
     return tuple(found)
 
 
-def together(guests, hosts, asked, options) -> int:
-    """Run it all, and print what each prints, and the report."""
+def together(guests, hosts, asked, options, view=None) -> int:
+    """Run it all, and print what each prints, and the report. `view` is shown it meanwhile."""
     from rvperf.render import joint as page
     from rvperf.session import SessionError, joint
 
     if not all(inner.open() for inner in (*guests, *hosts)):
+        close(guests, hosts)
+        return FAILED_STATUS
+    if not pictures_open(options):
         close(guests, hosts)
         return FAILED_STATUS
     try:
@@ -331,16 +341,60 @@ def together(guests, hosts, asked, options) -> int:
             asked,
             tell,
             lambda at, interval: hosts[at].interval(interval),
+            view.watch if view else None,
         )
     except SessionError as error:
         tell(error.message.rstrip() + "\n")
         close(guests, hosts)
         return error.exit_code
+    if view:
+        view.send(result.report)
     sys.stdout.flush()
     statuses = [inner.show(each) for inner, each in zip(guests, result.guests, strict=True)]
     statuses += [inner.show(each) for inner, each in zip(hosts, result.hosts, strict=True)]
+    draw(options, result.report)
     say(page.json_text(result.report) if options["json"] else page.text(result.report))
     return next(filter(None, statuses), 0)
+
+
+PICTURES = ("html", "trace")
+
+
+def pictures_open(options) -> bool:
+    """Whether the pictures' files can be written; tells if not, before anything runs."""
+    for name in PICTURES:
+        if options[name] is not None:
+            try:
+                with open(options[name], "ab"):
+                    pass
+            except (OSError, ValueError) as error:
+                tell_of(options[name], error)
+                return False
+    return True
+
+
+def draw(options, report) -> None:
+    for name in PICTURES:
+        if options[name] is None:
+            continue
+        if name == "html":
+            from rvperf.render import joint_page
+
+            content = joint_page.page(report).encode("utf-8", "replace")
+        else:
+            from rvperf.render import joint_trace
+
+            content = joint_trace.trace(report)
+        try:
+            with open(options[name], "wb") as file:
+                file.write(content)
+        except OSError as error:
+            tell_of(options[name], error)
+
+
+def tell_of(path: str, error: Exception) -> None:
+    why = getattr(error, "strerror", None) or error
+    tell(f"failed to create output file {path}: {why}\n")
 
 
 def close(guests, hosts) -> None:

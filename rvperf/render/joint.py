@@ -3,9 +3,10 @@
 import json
 
 from isa.record import Record
-from rvperf.results import GuestFigures, JointReport, JointSession
+from rvperf.render.stat import NO_COUNT, NO_EVENT, percent_running
+from rvperf.results import Count, GuestFigures, JointReport, JointSession
 
-STRIP = 64  # columns of a counter's time
+STRIP = 63  # columns of a counter's time
 
 
 def text(report: JointReport) -> str:
@@ -92,20 +93,22 @@ def letters_of(report: JointReport) -> dict[str, str]:
     return found | {"nobody": "."}
 
 
-def strip(report: JointReport, intervals: list, letters: dict[str, str]) -> str:
+def strip(
+    report: JointReport, intervals: list, letters: dict[str, str], width: int = STRIP
+) -> str:
     span = max(report.end - report.start, 1)
-    columns = [dict() for _ in range(STRIP)]
+    columns = [dict() for _ in range(width)]
     for one in intervals:
-        first = max((one.start - report.start) * STRIP // span, 0)
-        last = min((one.end - report.start) * STRIP // span, STRIP - 1)
+        first = max((one.start - report.start) * width // span, 0)
+        last = min((one.end - report.start) * width // span, width - 1)
         for at in range(first, last + 1):
-            start, end = report.start + span * at // STRIP, report.start + span * (at + 1) // STRIP
+            start, end = report.start + span * at // width, report.start + span * (at + 1) // width
             covered = min(end, one.end) - max(start, one.start)
             columns[at][one.owner] = columns[at].get(one.owner, 0) + max(covered, 0)
-    width = span // STRIP
+    room = span // width
     drawn = ""
     for column in columns:
-        column["nobody"] = max(width - sum(column.values()), 0)
+        column["nobody"] = max(room - sum(column.values()), 0)
         drawn += letters[max(column, key=column.get)]
     return drawn
 
@@ -135,3 +138,13 @@ def plain(value):
     if isinstance(value, Record):
         return {name: plain(getattr(value, name)) for name in value.__match_args__}
     return value
+
+
+def counted(count: Count) -> tuple[str, str]:
+    """What a counter has counted, and the share of the time that it has, if not all."""
+    if not count.counted:
+        return (NO_COUNT if count.supported else NO_EVENT), ""
+    share = "" if count.running == count.enabled else f"{percent_running(count):.2f}%"
+    value = count.value * count.scale
+    shown = f"{value:,.2f} {count.unit}" if count.unit else f"{value:,.0f}"
+    return shown.rstrip(), share

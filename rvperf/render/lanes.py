@@ -59,10 +59,13 @@ def diagram(result: DesignResult, fold: bool) -> str:
     """One overflow under one design: time, lanes, and what was done in the lane with a mark."""
     steps = folded(result.operations) if fold else result.operations
     page = f" {result.vpmu}: one overflow\n\n"
-    if not steps:
-        return page + " there was none\n\n"
+    return page + (lines(steps) if steps else " there was none\n\n")
+
+
+def lines(steps) -> str:
+    """Steps, of which there is one at least."""
     header = "".join(f"{lane:<{APART}}" for lane in LANES)
-    page += f" {'us':>10}   {header}\n"
+    page = f" {'us':>10}   {header}\n"
     before, start = steps[0].lane, steps[0].time_ns
     for step in steps:
         time = (step.time_ns - start) / 1000

@@ -81,10 +81,13 @@ def page(
     return document(content)
 
 
-def document(content: dict) -> str:
-    script = HERE.with_name("page.js").read_text()
+def document(content: dict, name: str = "page", title: str = "rvperf report") -> str:
+    """The page of NAME.js and NAME.body.html, with NAME.css after page.css if that is another."""
+    script = HERE.with_name(f"{name}.js").read_text()
     style = STYLE + HERE.with_name("page.css").read_text()
-    body = HERE.with_name("page.body.html").read_text()
+    if name != "page":
+        style += HERE.with_name(f"{name}.css").read_text()
+    body = HERE.with_name(f"{name}.body.html").read_text()
     policy = (
         f"default-src 'none'; img-src data:; script-src {digest(script)}; "
         f"style-src {digest(style)}; base-uri 'none'; form-action 'none'"
@@ -93,7 +96,7 @@ def document(content: dict) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<link rel="icon" href="data:,">\n<title>rvperf report</title>\n'
+        f'<link rel="icon" href="data:,">\n<title>{title}</title>\n'
         f"<style>{style}</style>\n</head>\n<body>\n{body}"
         f'<script type="application/json" id="data">{embedded(content)}</script>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"

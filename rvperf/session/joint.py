@@ -24,6 +24,7 @@ from rvperf.session import FAILED, NATIVE_COUNTERS, SessionError, StatRequest
 from rvperf.session.board import Board
 from rvperf.session.host import WHY_LOST, GuestMaps, HostSession
 from rvperf.session.host_stat import HostStat, HostStatRequest
+from rvperf.session.moments import Moments
 from rvperf.session.owners import Owners
 from rvperf.session.record import RecordRequest, RecordResult, live_for
 from rvperf.session.recording import OutputFull
@@ -90,13 +91,17 @@ def run(
     options: JointOptions,
     told: Callable[[str], None] = lambda text: None,
     told_interval: Callable[[int, Interval], None] = lambda number, interval: None,
+    watch: Callable[[Joint], None] | None = None,
 ) -> JointResult:
     """Run each guest in a VM of its own, until all have ended, with the host's sessions beside.
 
     `told` hears what perf record says meanwhile, `told_interval` what a host's stat prints, with
-    its place among `hosts`. SessionError.
+    its place among `hosts`. `watch` is called now and then, and may ask for `so_far()`.
+    SessionError.
     """
-    return Joint(guests, hosts, options, told, told_interval).run()
+    joint = Joint(guests, hosts, options, told, told_interval)
+    joint.watch = watch
+    return joint.run()
 
 
 class HostRecord(HostSession):
@@ -167,6 +172,8 @@ class Joint:
             Owners(number, one, self.names.__getitem__)
             for number, one in enumerate(self.board.harts)
         ]
+        self.moments = Moments(self.board, self.machines, self.names.__getitem__)
+        self.watch: Callable[[Joint], None] | None = None
         self.waiting = 0
         self.started = False
         self.starting = 0
@@ -266,6 +273,8 @@ class Joint:
         for session in (*self.all, *self.hosts):
             if isinstance(session, GuestSession | HostRecord):
                 session.look()
+        if self.watch and self.started:
+            self.watch(self)
 
     def _interrupted(self, number, frame) -> None:
         for machine in self.machines:
@@ -312,6 +321,7 @@ class Joint:
                 each.host.migrations = 0
                 each.host.scheduler.switches = 0
             self._plan_moves()
+            self.moments.begin(self.began)
             self.started = True
 
     def _plan_moves(self) -> None:
@@ -353,6 +363,28 @@ class Joint:
 
         return started
 
+    def so_far(self) -> JointReport:
+        """The report while it goes on; of sessions it has what can be told without disturbing."""
+        owners = tuple(interval for one in self.owners for interval in one.so_far())
+        return replace(self._report((), (), owners), sessions=self._sessions_so_far(), running=True)
+
+    def _sessions_so_far(self) -> tuple[JointSession, ...]:
+        found = []
+        for session in (*self.sessions, *self.hosts):
+            recorded = isinstance(session, GuestSession | HostRecord)
+            samples = session.recording.samples if recorded else None
+            if isinstance(session, HostStat):
+                last = session.intervals[-1].counts if session.intervals else ()
+                found.append(JointSession("host", ("system wide",), counts=last))
+            elif isinstance(session, HostRecord):
+                found.append(
+                    JointSession("host", session.request.command, samples, session.recording.lost)
+                )
+            else:
+                name, argv = self.names[session.machine.vcpu], session.request.workload.argv
+                found.append(JointSession(name, argv, samples))
+        return tuple(found)
+
     def _report(self, guests, hosts, owners) -> JointReport:
         board, options = self.board, self.options
         vpmu = self.machines[0].vpmu
@@ -368,11 +400,11 @@ class Joint:
             overflows["VS"] += machine.kernel.tally["interrupt", VS, OVERFLOW]
         sessions = [
             self._guest_session(session, result)
-            for session, result in zip(self.sessions, guests, strict=True)
+            for session, result in zip(self.sessions, guests, strict=False)
         ]
         sessions += [
             self._host_session(session, result)
-            for session, result in zip(self.hosts, hosts, strict=True)
+            for session, result in zip(self.hosts, hosts, strict=False)
         ]
         return JointReport(
             vpmu=options.machine.vpmu,
@@ -392,6 +424,8 @@ class Joint:
             sbi_calls_by_function=dict(sorted(calls.items())),
             sbi_calls_by_origin=dict(origins),
             overflow_irqs=dict(overflows),
+            overflows=tuple(sorted(self.moments.overflows, key=lambda one: one.time)),
+            totals=self.moments.totals(),
         )
 
     def _figures(self, machine) -> GuestFigures:

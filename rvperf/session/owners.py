@@ -44,6 +44,16 @@ class Owners:
         self.host.on_owner = self.host.core.driver.on_change = None
         return tuple(sorted(self.intervals, key=lambda one: (one.counter, one.start)))
 
+    def so_far(self) -> list[CounterOwner]:
+        """The intervals until now, while it goes on."""
+        now = self.hart.cycles
+        going = [
+            CounterOwner(self.number, counter, owner, since, now)
+            for counter, (owner, since) in self._now.items()
+            if now > since
+        ]
+        return [*self.intervals, *going]
+
     def _given(self, vcpu, counters: int) -> None:
         if vcpu is not None and vcpu.vpmu.reserved:
             self.changes += vcpu is not self._last

@@ -1,0 +1,86 @@
+"""`kvm run` in Chrome's trace event format, for Perfetto, chrome://tracing and others.
+
+A hart is a process and a counter a thread of it, on which each owner is a slice; overflow
+interrupts are instants on threads of their own, one for each mode; totals are counters. Times are
+in us (the format's unit), of the emulated clock from the start.
+"""
+
+from collections.abc import Iterator
+
+from rvperf.render.joint_page import CLOCK, FIRMWARE, FIXED
+from rvperf.render.long_json import written
+from rvperf.results import JointReport
+
+OVERFLOWS = {"M": 100, "HS": 101, "VS": 102}
+"""Threads of overflow interrupts."""
+FIGURES = ("vm_exits", "sbi_calls", "guest_sbi_calls", "saves", "restores")
+
+
+def trace(report: JointReport) -> bytes:
+    return written({"traceEvents": tuple(events(report)), "displayTimeUnit": "ns"})
+
+
+def events(report: JointReport) -> Iterator[dict]:
+    def us(time: int) -> float:
+        return (time - report.start) / 1000
+
+    for hart in range(report.harts):
+        yield from names(hart)
+        span = us(report.end)
+        yield slice_of(hart, CLOCK, FIRMWARE, 0, span)
+    for one in report.owners:
+        yield slice_of(one.hart, one.counter, one.owner, us(one.start), us(one.end) - us(one.start))
+    for one in report.overflows:
+        yield {
+            "name": f"overflow interrupt, {one.owner}",
+            "cat": "overflow",
+            "ph": "i",
+            "s": "t",
+            "ts": us(one.time),
+            "pid": hart_id(one.hart),
+            "tid": OVERFLOWS[one.mode],
+        }
+    everything = report.harts + 1
+    yield named("process_name", everything, 0, "totals")
+    for one in report.totals:
+        for name in FIGURES:
+            yield {
+                "name": name.replace("_", " ").replace("sbi", "SBI").replace("vm", "VM"),
+                "cat": "totals",
+                "ph": "C",
+                "ts": us(one.time),
+                "pid": everything,
+                "args": {"n": getattr(one, name)},
+            }
+
+
+def names(hart: int) -> Iterator[dict]:
+    pid = hart_id(hart)
+    yield named("process_name", pid, 0, f"hart {hart}")
+    for counter in range(32):
+        text = FIXED[counter] if counter < len(FIXED) else f"hpmcounter{counter}"
+        yield named("thread_name", pid, counter + 1, text)
+    for mode, tid in OVERFLOWS.items():
+        yield named("thread_name", pid, tid, f"overflow interrupts to {mode}")
+
+
+def hart_id(hart: int) -> int:
+    """Ids are from 1: viewers take 0 for nobody's."""
+    return hart + 1
+
+
+def named(what: str, pid: int, tid: int, text: str) -> dict:
+    return {"name": what, "cat": "__metadata", "ph": "M", "ts": 0, "pid": pid, "tid": tid,
+            "args": {"name": text}}  # fmt: skip
+
+
+def slice_of(hart: int, counter: int, owner: str, start: float, length: float) -> dict:
+    return {
+        "name": owner,
+        "cat": "owner",
+        "ph": "X",
+        "ts": start,
+        "dur": length,
+        "pid": hart_id(hart),
+        "tid": counter + 1,
+    }
