@@ -115,6 +115,9 @@ MANUAL = """\
  HTIF's system call `write`, or its terminal. An ecall in M-mode that is SBI's system reset ends it,
  too, and so does SBI's legacy shutdown as long as mtvec is 0: other ecalls are the program's own.
 
+ Physical memory protection has 16 entries, of whole pages. As long as the program sets none, S-mode
+ and U-mode have no access to memory.
+
  The exit status is 124 after --timeout, and 255 for a file that can't be run, or if nothing but
  traps ever happens.
 

@@ -794,12 +794,13 @@ class Hart:
         Pages with U must be `user`'s, others `supervisor`'s. `top` are the index's bits at the
         root, and `place` turns the address of an entry into a physical one, for VS-stage tables.
         """
-        ram = self.ram
+        ram, denied = self.ram, self.protection.denied
         for level in (2, 1, 0):
             pa = table + (va >> 12 + 9 * level & (top if level == 2 else 511)) * 8
             if place:
                 pa = place(pa)
-            if not ram.contains(pa, 8) or self.protection.denies(pa, "r", S):
+            # Tables are read as by S-mode, whoever the access is of.
+            if not ram.contains(pa, 8) or denied[pa - ram.base >> 12] & pmp.R:
                 raise missing
             pte = ram.words[pa - ram.base >> 3]
             if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte >> 54:

@@ -27,7 +27,7 @@ class Protection:
         self._ram = ram
         self._pages = Block(ram.size // PAGE)
         self.address = self._pages.address
-        self._denied = self._pages.view
+        self.denied = self._pages.view
         self._now = [(ram.base, ram.base + ram.size // PAGE * PAGE, 0)]
         self.stale = bool(entries)
         """Whether the pages don't say what the entries do. Software sets one CSR after the other,
@@ -57,5 +57,5 @@ class Protection:
 
     def denies(self, pa: int, access: str, mode: int) -> bool:
         """Whether a mode may not make an access 'r', 'w' or 'x' at pa, which is RAM."""
-        denied = self._denied[(pa - self._ram.base) // PAGE]
+        denied = self.denied[(pa - self._ram.base) // PAGE]
         return bool(denied >> (pmp.OF_M_AT if mode == M else 0) & BITS[access])

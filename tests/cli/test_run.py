@@ -217,6 +217,10 @@ def test_u_mode_may_not_execute_the_supervisors_hot_code(run):
         li t2, 0x200000CF                # a page of 1 GiB: A D X W R V
         sd t2, 16(s0)
         csrw satp, t0
+        li t0, -1
+        csrw pmpaddr0, t0
+        li t0, 0x1F                      # RWX of all memory
+        csrw pmpcfg0, t0
         la t0, failed
         csrw mtvec, t0
         li t0, 0x800                     # MPP: S
@@ -245,6 +249,50 @@ def test_u_mode_may_not_execute_the_supervisors_hot_code(run):
     """
     text = text.replace("la s0, table", f"li s0, {BASE + 0x8000}")
     assert run(text)[0] == 12  # instruction page fault
+
+
+def test_protection_ends_hot_code(run):
+    """A loop that S-mode has made hot, and may not execute any more; M-mode still may."""
+    text = """
+        la t0, trapped
+        csrw mtvec, t0
+        li t0, -1
+        csrw pmpaddr0, t0
+        li s2, 0x1F                      # RWX of all memory
+        again: csrw pmpcfg0, s2
+        li t0, 0x800                     # MPP: S
+        csrw mstatus, t0
+        la t0, loop
+        csrw mepc, t0
+        li s1, 2000
+        mret
+        loop: addi s1, s1, -1
+        bne s1, x0, loop
+        ecall
+        trapped: csrr t0, mcause
+        addi s2, s2, -4                  # without X
+        li t1, 0x1B
+        beq s2, t1, again
+        slli t6, t0, 1
+        addi t6, t6, 1
+    """
+    assert run(text)[0] == 1  # instruction access fault
+
+
+def test_below_m_mode_nothing_is_allowed_until_pmp_allows_it(run):
+    text = """
+        la t0, trapped
+        csrw mtvec, t0
+        csrw mstatus, x0                 # MPP: U
+        la t0, user
+        csrw mepc, t0
+        mret
+        user: ecall
+        trapped: csrr t0, mcause
+        slli t6, t0, 1
+        addi t6, t6, 1
+    """
+    assert run(text)[0] == 1  # instruction access fault
 
 
 # Extensions.

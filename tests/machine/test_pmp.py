@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from isa.assembly import program
 from isa.csrs import CSR_NUMBERS
 from isa.modes import VS, VU, M, S, U
+from rvperf.engine.hot import Regions
 from rvperf.engine.native import EXTRA, Native
 from rvperf.engine.reference import Reference
 from rvperf.machine.hart import Hart
 from rvperf.machine.ram import Ram
 from rvperf.machine.traps import Trap
 from rvperf.stack.firmware import Firmware
+from tests.fuzz import AtOnce
 from tests.machine.harts import (
     MPP_M,
     MPP_S,
@@ -487,3 +489,39 @@ def test_a_lock_is_for_m_modes_code_too(kind):
         engine.run(2)
     assert (trap.value.cause, trap.value.tval, hart.pc) == (1, CODE + 4, CODE + 4)
     assert value(hart, "minstret") == 1 and RAM_SIZE == hart.ram.size
+
+
+def test_compiled_code_is_not_entered_where_it_may_not_be_executed():
+    """A compiled loop calls a compiled function, in a page that is then protected."""
+    regions = Regions(frozenset())
+    regions.worker = AtOnce(frozenset())
+    cfg, addr = [RWX | NAPOT, RWX | NAPOT], [one_page(21), ALL]
+    engine = Native(protected(S, cfg, addr, extra=EXTRA), regions)
+    engine.threshold[0] = 2
+    hart, function = engine.hart, page(21)
+    loop = """
+        begin: addi x12, x0, 20          # the region that calls is in hand before it does
+        again: addi x12, x12, -1
+        bne x12, x0, again
+        jalr x1, 0(x8)
+        addi x11, x11, -1
+        bne x11, x0, begin
+        ecall
+    """
+    inner = "inner: addi x9, x9, -1\n bne x9, x0, inner\n addi x9, x0, 5\n jalr x0, 0(x1)"
+    hart.ram.write(CODE, program(loop, CODE))
+    hart.ram.write(function, program(inner, function))
+    hart.x[8], hart.x[9] = function, 5
+
+    def run():
+        hart.mode, hart.pc, hart.x[11] = S, CODE, 100
+        with pytest.raises(Trap) as trap:
+            engine.run(10_000)
+        regions.poll()
+        return trap.value.cause, trap.value.tval, hart.x[11]
+
+    assert [run() for _ in range(4)] == [(9, 0, 0)] * 4
+    assert {CODE + 4, function} <= regions.known.keys()
+    hart.mode = M
+    write(hart, "pmpcfg0", (RWX | NAPOT) << 8 | R | W | NAPOT)
+    assert run() == (1, function, 100)
