@@ -153,7 +153,8 @@ def test_kvm_alone_shows_its_usage(rvperf):
     run = rvperf("kvm")
     assert run.status == 129
     assert run.err.startswith(
-        "\n Usage: rvperf kvm [<options>] {record|report|diff|buildid-list|stat|compare|run|explain}\n\n"
+        "\n Usage: rvperf kvm [<options>] "
+        "{record|report|diff|buildid-list|stat|compare|run|explain}\n\n"
         "    -i, --input <file>    Input file name\n"
     )
 
