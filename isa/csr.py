@@ -164,10 +164,15 @@ class Csr(Record):
         """The bits that a write may change."""
         return sum(f.mask for f in self.fields.values() if f.value is None and f.writable)
 
+    @cached_property
+    def restricted(self) -> tuple[CsrField, ...]:
+        """The fields that can't hold just any value."""
+        return tuple(f for f in self.fields.values() if f.legal is not None)
+
     @property
     def takes_anything(self) -> bool:
         """Whether all values of the bits in `write_mask` are legal, whatever the others are."""
-        return self.derive is unchanged and all(f.legal is None for f in self.fields.values())
+        return self.derive is unchanged and not self.restricted
 
     def permits(self, mode: int, write: bool, read: Read) -> bool:
         """Whether an instruction in `mode` may access it. `read` gives CSRs."""
@@ -236,8 +241,8 @@ class Csr(Record):
     def legalize(self, old: int, new: int) -> int:
         """What the CSR holds after `new` is written over `old`. Not for views."""
         value = old & ~self.write_mask | new & self.write_mask
-        for f in self.fields.values():
-            if f.legal is not None and f.of(new) not in f.legal:
+        for f in self.restricted:
+            if f.of(new) not in f.legal:
                 if self.whole:
                     return old
                 value = value & ~f.mask | old & f.mask
