@@ -93,9 +93,7 @@ def letters_of(report: JointReport) -> dict[str, str]:
     return found | {"nobody": "."}
 
 
-def strip(
-    report: JointReport, intervals: list, letters: dict[str, str], width: int = STRIP
-) -> str:
+def strip(report: JointReport, intervals: list, letters: dict[str, str], width: int = STRIP) -> str:
     span = max(report.end - report.start, 1)
     columns = [dict() for _ in range(width)]
     for one in intervals:

@@ -100,6 +100,30 @@ def check_directories(workload: Workload) -> None:
         raise SessionError(why, FAILED) from None
 
 
+def kernel_for(hart: Hart, workload: Workload, **more) -> tuple[Kernel, str]:
+    """A kernel with the program in it, and the program's path; `more` is Kernel's. SessionError if
+    the program can't be started."""
+    try:
+        program = resolve_program(
+            workload.argv[0], workload.env.get("PATH"), workload.sysroot, os.getcwd()
+        )
+        kernel = Kernel(
+            hart,
+            workload.argv,
+            workload.env,
+            sysroot=workload.sysroot,
+            allow_write=workload.allow_write,
+            descriptors=workload.descriptors,
+            verbose=bool(workload.verbose),
+            program=program,
+            **more,
+        )
+    except LoadError as error:
+        reason = os.strerror(error.errno)
+        raise SessionError(f"Workload failed: {reason}\n{error.message}", FAILED) from None
+    return kernel, program
+
+
 def _exit(found) -> Exit:
     return Exit(signal=found.signal) if found.signal else Exit(code=found.code)
 
@@ -120,23 +144,7 @@ class Machine:
         if prepare:
             prepare(hart)
         check_directories(workload)
-        try:
-            program = resolve_program(
-                workload.argv[0], workload.env.get("PATH"), workload.sysroot, os.getcwd()
-            )
-            self.kernel = Kernel(
-                hart,
-                workload.argv,
-                workload.env,
-                sysroot=workload.sysroot,
-                allow_write=workload.allow_write,
-                descriptors=workload.descriptors,
-                verbose=bool(workload.verbose),
-                program=program,
-            )
-        except LoadError as error:
-            reason = os.strerror(error.errno)
-            raise SessionError(f"Workload failed: {reason}\n{error.message}", FAILED) from None
+        self.kernel, program = kernel_for(hart, workload)
         self.regions = None
         if native and not hart.executions:  # which only tier 0 counts
             from rvperf.engine.hot import Regions

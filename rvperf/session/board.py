@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from isa.csrs import CSR_NUMBERS
 from isa.pmp import ENTRIES
 from rvperf.engine.reference import Reference
 from rvperf.machine.hart import VS, VU, Hart, M, S
@@ -23,7 +24,7 @@ HOST_MEMORY = 256 * MIB
 TABLES_AT, TABLES = 64 * MIB, 4 * MIB  # in the host's memory, for each VM's second stage
 VM_MEMORY = 4 << 30
 TURN = 20_000  # cycles that a hart runs before another one's turn, at most
-VSTIMECMP = 0x24D
+VSTIMECMP = CSR_NUMBERS["vstimecmp"]
 
 
 def both(first: Callable, second: Callable) -> Callable:
@@ -112,8 +113,7 @@ class Board:
     """`harts` harts with `extensions`, and room for `vms` virtual machines.
 
     `kind` is the engine's, as `Workload.engine`. `selectors` are the events that counters will be
-    asked to count, and `counters` how many programmable ones each hart has. `prepare` is given
-    each hart before its engine is made, to switch recorders on.
+    asked to count, and `counters` how many programmable ones each hart has.
     """
 
     def __init__(

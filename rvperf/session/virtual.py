@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 
@@ -21,15 +20,16 @@ from rvperf.session import (
     Workload,
     _exit,
     check_directories,
+    kernel_for,
 )
 from rvperf.session.board import Board
 from rvperf.session.record import RecordRequest, RecordResult, Session, kind_of, samplings
 from rvperf.session.recording import Recording
 from rvperf.stack.hypervisor import Vcpu
 from rvperf.stack.hypervisor.vcpu import Exit
-from rvperf.stack.hypervisor.vpmu import Vpmu as NO_PMU
+from rvperf.stack.hypervisor.vpmu import Vpmu
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
-from rvperf.stack.kernel import Kernel, LoadError, kallsyms, resolve_program
+from rvperf.stack.kernel import kallsyms
 from rvperf.stack.kernel.driven_perf import SELECTORS, DrivenPerf
 from rvperf.stack.kernel.perf_tool import PerfTool
 from rvperf.stack.kernel.samples import Details, Sampling
@@ -84,12 +84,12 @@ class Place(Record):
         return Window(self.board.ram, base + memory.offset, size, base)
 
 
-def design_of(options: VmOptions) -> type[NO_PMU]:
+def design_of(options: VmOptions) -> type[Vpmu]:
     """The design of the VM's PMU."""
-    return NO_PMU if options.vpmu == NO_PMU.name else DESIGNS[options.vpmu]
+    return Vpmu if options.vpmu == Vpmu.name else DESIGNS[options.vpmu]
 
 
-def vpmu_for(options: VmOptions) -> NO_PMU:
+def vpmu_for(options: VmOptions) -> Vpmu:
     """The VM's PMU."""
     design = design_of(options)
     given = {} if options.counters is None else {"counters": options.counters}
@@ -139,26 +139,9 @@ class VirtualMachine:
         self.vpmu = self.vcpu.vpmu
         self.memory = place.part(self.vm.memory) if place else self.vm.memory
         """What its kernel has of the VM's memory."""
-        try:
-            program = resolve_program(
-                workload.argv[0], workload.env.get("PATH"), workload.sysroot, os.getcwd()
-            )
-            self.kernel = Kernel(
-                self.hart,
-                workload.argv,
-                workload.env,
-                sysroot=workload.sysroot,
-                allow_write=workload.allow_write,
-                descriptors=workload.descriptors,
-                verbose=bool(workload.verbose),
-                program=program,
-                ram=self.memory,
-                mode=VS,
-                above=self.vcpu.leave,
-            )
-        except LoadError as error:
-            reason = os.strerror(error.errno)
-            raise SessionError(f"Workload failed: {reason}\n{error.message}", FAILED) from None
+        self.kernel, program = kernel_for(
+            self.hart, workload, ram=self.memory, mode=VS, above=self.vcpu.leave
+        )
         self.vcpu.software = self.kernel
         self.host.add(self.vcpu)
         self.program = f"{workload.sysroot}\0{program}"
@@ -266,7 +249,7 @@ class VirtualMachine:
         self.kernel.interrupt(signal.SIGINT if self.interrupts == 1 else signal.SIGKILL)
 
 
-def host_driver_of(vpmu: NO_PMU, level, own: int | None = None) -> Driver:
+def host_driver_of(vpmu: Vpmu, level, own: int | None = None) -> Driver:
     """The host's PMU driver. Counters that are a guest's it leaves alone, and takes its own from
     the other end: all others, or only those of the mask `own`."""
     if vpmu.reserved:

@@ -19,7 +19,7 @@ from itertools import count
 from isa.causes import Cause, Interrupt
 from isa.csrs import CSR_NAMES, CSR_NUMBERS
 from isa.modes import VS, VU, S
-from isa.routing import INTERRUPT, VSLCOFI
+from isa.routing import INTERRUPT, LCOFI, VSLCOFI
 from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
 from rvperf.stack.level import Level
 from rvperf.stack.pmu_drivers.event import HwEvent
@@ -73,8 +73,7 @@ SPV, SPVP, VTW = 1 << 7, 1 << 8, 1 << 21
 STCE = 1 << 63
 VECTOR = 0xFFFFFFFF80001000  # __kvm_switch_return's place in the host kernel's text
 HOST_VECTOR = 0xFFFFFFFF80000000  # handle_exception's
-STIE, LCOFIE = 1 << Interrupt.SUPERVISOR_TIMER, 1 << Interrupt.COUNTER_OVERFLOW
-LCOFI = 1 << Interrupt.COUNTER_OVERFLOW
+STIE = 1 << Interrupt.SUPERVISOR_TIMER
 # What KVM delegates to VS-mode (KVM_HEDELEG_DEFAULT, KVM_HIDELEG_DEFAULT).
 GUESTS_EXCEPTIONS = sum(
     1 << cause

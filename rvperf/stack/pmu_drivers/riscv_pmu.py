@@ -6,8 +6,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable
 
-from isa.causes import Interrupt
 from isa.csrs import CSR_NUMBERS
+from isa.routing import LCOFI
 from rvperf.stack.level import Level
 from rvperf.stack.pmu_drivers import costs
 from rvperf.stack.pmu_drivers.event import HwEvent, State
@@ -15,7 +15,6 @@ from rvperf.stack.sbi import CounterInfo, bits
 
 SIP, SIE, SCOUNTEREN = CSR_NUMBERS["sip"], CSR_NUMBERS["sie"], CSR_NUMBERS["scounteren"]
 CYCLE = CSR_NUMBERS["cycle"]
-LCOFI = 1 << Interrupt.COUNTER_OVERFLOW
 TIME_ONLY = 1 << 1  # in scounteren
 QUIRKS = {
     "linux-snapshot-base": "After an overflow, Linux' driver restarts counters with snapshots from "

@@ -12,6 +12,7 @@ from functools import partial
 
 from isa.causes import Interrupt
 from isa.csrs import CSR_NUMBERS
+from isa.routing import LCOFI
 from rvperf.stack.hypervisor.instructions import CsrAccess
 from rvperf.stack.hypervisor.vpmu import Vpmu
 from rvperf.stack.sbi import (
@@ -36,7 +37,6 @@ CYCLE, SCOUNTOVF, HIDELEG, SIE, SIP = (
 )
 FIXED = {1: 0, 2: 2}  # the fixed counters of events: cycles and instructions
 TIME = 1
-LCOFI = 1 << Interrupt.COUNTER_OVERFLOW
 FIRMWARE_COUNTERS = 32  # RISCV_KVM_MAX_FW_CTRS
 
 

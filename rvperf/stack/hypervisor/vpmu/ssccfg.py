@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from isa.causes import Interrupt
 from isa.csrs import CSR_NUMBERS
+from isa.routing import LCOFI
 from rvperf.stack.hypervisor.instructions import CsrAccess
 from rvperf.stack.hypervisor.vpmu import HSENVCFG, Vpmu
 from rvperf.stack.hypervisor.vpmu.kvm import period
@@ -34,7 +35,6 @@ TIME = 1
 OF, MINH, SINH, UINH, VSINH, VUINH = (1 << n for n in (63, 62, 61, 60, 59, 58))
 GUESTS = OF | SINH | UINH | (1 << 56) - 1  # the bits of an event register that a guest has
 SELECTOR = (1 << 56) - 1
-LCOFI = 1 << Interrupt.COUNTER_OVERFLOW
 TIME_COUNTER = 1 << TIME
 
 
