@@ -242,19 +242,25 @@ class Machine:
             modes = () if event.exclude_user else (U,)
             modes += () if event.exclude_kernel else (S, M)
             return sum(self.hart.counts[mode][HARDWARE[source]] for mode in modes)
-        if source in ("task-clock", "cpu-clock"):
-            return kernel.user_ns + kernel.system_ns
-        if source == "duration_time":
-            return self.hart.cycles
-        if source == "user_time":
-            return kernel.user_ns
-        if source == "system_time":
-            return kernel.system_ns
-        if source in kernel.tracepoints:
-            return 0 if event.exclude_kernel else kernel.tracepoints[source]
-        if source in IN_KERNEL and event.exclude_kernel:
-            return 0
-        return kernel.counts[source]
+        return software_value(kernel, event, self.hart.cycles)
+
+
+def software_value(kernel: Kernel, event: Event, elapsed: int) -> int:
+    """The count of an event that a kernel counts, `elapsed` ns after perf began."""
+    source = event.source
+    if source in ("task-clock", "cpu-clock"):
+        return kernel.user_ns + kernel.system_ns
+    if source == "duration_time":
+        return elapsed
+    if source == "user_time":
+        return kernel.user_ns
+    if source == "system_time":
+        return kernel.system_ns
+    if source in kernel.tracepoints:
+        return 0 if event.exclude_kernel else kernel.tracepoints[source]
+    if source in IN_KERNEL and event.exclude_kernel:
+        return 0
+    return kernel.counts[source]
 
 
 STIMECMP = 0x14D

@@ -21,6 +21,7 @@ from rvperf.session import (
     _exit,
     check_directories,
     kernel_for,
+    software_value,
 )
 from rvperf.session.board import Board
 from rvperf.session.record import RecordRequest, RecordResult, Session, kind_of, samplings
@@ -342,19 +343,7 @@ def _count(machine: VirtualMachine, number: int, event: Event, read: dict) -> Co
             return Count(*shown, None, supported=False, **details)
         return Count(*shown, found.count, enabled=found.enabled, running=found.running, **details)
     ran = kernel.user_ns + kernel.system_ns
-    values = {
-        "task-clock": ran,
-        "cpu-clock": ran,
-        "duration_time": machine.hart.cycles - machine.began,
-        "user_time": kernel.user_ns,
-        "system_time": kernel.system_ns,
-    }
-    if event.source in values:
-        value = values[event.source]
-    elif event.source in kernel.tracepoints:
-        value = 0 if event.exclude_kernel else kernel.tracepoints[event.source]
-    else:
-        value = kernel.counts[event.source]
+    value = software_value(kernel, event, machine.hart.cycles - machine.began)
     times = value if event.kind == "tool" else ran
     return Count(*shown, value, enabled=times, running=times, **details)
 
