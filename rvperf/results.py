@@ -215,6 +215,17 @@ class Totals(Record):
     restores: int
 
 
+class Happening(Record):
+    """What a script had done with a vCPU, `what` as it says, at a time on the emulated clock on a
+    hart; `about` is what came of it, if there is something to tell."""
+
+    time: int
+    name: str
+    what: str
+    hart: int
+    about: str = ""
+
+
 class JointReport(Record):
     """What happened between guests and host while they measured together. `start` and `end` are on
     the emulated clock."""
@@ -243,5 +254,6 @@ class JointReport(Record):
     overflows: tuple[OverflowInterrupt, ...] = ()
     totals: tuple[Totals, ...] = ()
     """At moments in the order of time; the last has all."""
+    happened: tuple[Happening, ...] = ()
     running: bool = False
     """Whether it goes on: what there was so far."""

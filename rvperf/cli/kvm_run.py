@@ -5,6 +5,7 @@ import sys
 
 from isa.record import replace
 from rvperf.cli import virtual_options
+from rvperf.cli.kvm_script import Unclear, numbers, script
 from rvperf.cli.options import Option, Usage, parse, usage
 from rvperf.cli.streams import say, standard, tell
 from rvperf.cli.virtual_options import MACHINE, VPMU, Mistake
@@ -63,8 +64,11 @@ OPTIONS = (
            "time", None, duration("slice")),
     Option("", "migrate-every", "each vCPU goes to the next hart so often", "text", "time", 0,
            duration("migrate-every")),
-    Option("", "migrate", "a file with migrations, a line for each: time, VM[/vCPU], hart",
+    Option("", "migrate", "a script of what happens, a line for each: `3ms vm0/1 1' (to hart 1), "
+           "`3ms vm0 reset', destroy, snapshot, restore or counters 8, `3ms hart1 offline' or online",
            "text", "file"),
+    Option("", "without-pmu", "a VM, or a vCPU of it, that gets no counters: vm1, vm0/1 (repeatable)",
+           "several", "vm", ()),
     Option("j", "json", "print what happened in JSON format"),
     Option("", "html", "write a page that shows who owned which counter when", "text", "file"),
     Option("", "trace", "write the same for timeline viewers (Chrome's trace events)", "text",
@@ -183,10 +187,17 @@ class Inner:
                 return False
         return True
 
-    def show(self, result) -> int:
-        """Print what the command prints at its end; its exit status."""
+    def show(self, result, destroyed: int | None = None) -> int:
+        """Print what the command prints at its end; its exit status. A guest that was `destroyed`
+        at a time, in ns, took its perf with it: what that has recorded is kept."""
+        if destroyed is not None:
+            what = f"{destroyed / 1e6:.6f} ms: the VM was destroyed, and perf {self.name} with it"
+            tell(f"{self.command[0]}: {what}\n")
         if self.name == "record":
             return self.recorded(result)
+        if destroyed is not None:
+            self.output.stream.close()
+            return ended(self.command, result.exit)
         shown = result if self.side == "--guest" else result.result
         counted = iter(shown.counts)
         shown = replace(
@@ -293,34 +304,18 @@ def options_of(options):
         harts=options["harts"],
         vcpus=options["vcpus"],
         slice_ns=options["slice"] or SLICE_NS,
-        migrate_every=options["migrate_every"],
-        migrations=migrations(options["migrate"]) if options["migrate"] else (),
+        script=script(options["migrate"], duration("migrate"), options["migrate_every"]),
+        without_pmu=tuple(map(without_pmu, options["without_pmu"])),
     )
 
 
-def migrations(path: str):
-    """What a file of migrations says. Raises Usage."""
-    from rvperf.session.joint import Migration
-
+def without_pmu(name: str) -> tuple[int, int | None]:
+    """A VM or a vCPU of it. Raises Usage."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read().splitlines()
-    except OSError as error:
-        raise Mistake(f" Error: {path}: {error.strerror}\n") from None
-    found = []
-    time_of = duration("migrate")
-    for at, line in enumerate(lines, 1):
-        words = line.partition("#")[0].replace(",", " ").split()
-        if not words:
-            continue
-        try:
-            time, whose, hart = words
-            vm, _, vcpu = whose.removeprefix("vm").partition("/")
-            found.append(Migration(time_of(time), int(vm), int(vcpu or 0), int(hart)))
-        except (ValueError, Mistake):
-            what = "expected a time, a VM and a hart, as in `3ms vm0/1 1'"
-            raise Mistake(f" Error: {path}:{at}: {what}, not `{line.strip()}'\n") from None
-    return tuple(found)
+        return numbers(name)
+    except Unclear:
+        what = f"option `without-pmu' expects a VM or a vCPU: vm1, vm0/1, not `{name}'"
+        raise Mistake(f" Error: {what}\n") from None
 
 
 def together(guests, hosts, asked, options, view=None) -> int:
@@ -350,7 +345,10 @@ def together(guests, hosts, asked, options, view=None) -> int:
     if view:
         view.send(result.report)
     sys.stdout.flush()
-    statuses = [inner.show(each) for inner, each in zip(guests, result.guests, strict=True)]
+    statuses = [
+        inner.show(each, result.destroyed.get(number))
+        for number, (inner, each) in enumerate(zip(guests, result.guests, strict=True))
+    ]
     statuses += [inner.show(each) for inner, each in zip(hosts, result.hosts, strict=True)]
     draw(options, result.report)
     say(page.json_text(result.report) if options["json"] else page.text(result.report))

@@ -55,6 +55,16 @@ class Ram:
         ctypes.memset(self.address + at, 0, size)
         self._wrote(at, size)
 
+    def discard(self, pa: int, size: int) -> None:
+        """Clear [pa, pa + size), whole pages, and give its memory back: it may be much."""
+        import re
+
+        at = pa - self.base
+        self._map.madvise(mmap.MADV_DONTNEED, at, size)
+        first = at // PAGE
+        for found in re.finditer(rb"[^\0]", bytes(self._code[first : first + size // PAGE])):
+            self.on_code_write(first + found.start())
+
     def load(self, pa: int, size: int) -> int:
         """The little-endian number of `size` bytes at pa."""
         at = pa - self.base
@@ -115,6 +125,10 @@ class Window:
     def zero(self, pa: int, size: int) -> None:
         """Clear [pa, pa + size)."""
         self.ram.zero(pa + self.offset, size)
+
+    def discard(self, pa: int, size: int) -> None:
+        """Clear [pa, pa + size), whole pages, and give its memory back."""
+        self.ram.discard(pa + self.offset, size)
 
     def load(self, pa: int, size: int) -> int:
         """The little-endian number of `size` bytes at pa."""

@@ -4,7 +4,7 @@ import json
 
 from isa.record import Record
 from rvperf.render.stat import NO_COUNT, NO_EVENT, percent_running
-from rvperf.results import Count, GuestFigures, JointReport, JointSession
+from rvperf.results import Count, GuestFigures, Happening, JointReport, JointSession
 
 STRIP = 63  # columns of a counter's time
 
@@ -25,6 +25,9 @@ def text(report: JointReport) -> str:
         f"  SBI calls {report.sbi_calls}{named(report.sbi_calls_by_origin)}",
         f"  overflow interrupts{named(report.overflow_irqs, zeros=True)}",
     ]
+    if report.happened:
+        lines += ["", " Script"]
+        lines += [happening_line(one, report.start) for one in report.happened]
     lines += ["", " Counters", *strips(report)]
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n\n"
 
@@ -39,6 +42,11 @@ def session_lines(session: JointSession) -> list[str]:
     if session.why:
         lines.append(f"  {'':<8} lost because {session.why}")
     return lines
+
+
+def happening_line(one: Happening, start: int) -> str:
+    about = f": {one.about}" if one.about else ""
+    return f"  {(one.time - start) / 1e6:10.6f} ms  hart {one.hart}  {one.name} {one.what}{about}"
 
 
 def guest_table(guests: tuple[GuestFigures, ...]) -> list[str]:

@@ -140,6 +140,7 @@ class Board:
         self.ram = Ram(HOST_MEMORY + vms * VM_MEMORY)
         self.harts = [HartWithHost(self, number) for number in range(harts)]
         self.regions = []
+        self.vms: list[Vm] = []
         self.while_running: Callable[[], None] | None = None
         """Called now and then while guests run, if set."""
 
@@ -148,7 +149,10 @@ class Board:
         base = self.ram.base
         tables = base + TABLES_AT + number * TABLES
         memory = base + HOST_MEMORY + number * VM_MEMORY
-        return Vm(self.harts[hart].host, number, memory, VM_MEMORY, (tables, tables + TABLES), vpmu)
+        host = self.harts[hart].host
+        vm = Vm(host, number, memory, VM_MEMORY, (tables, tables + TABLES), vpmu)
+        self.vms.append(vm)
+        return vm
 
     def make_engines(self, live: frozenset[str], program: str) -> None:
         """What executes instructions; compiled code is kept under the name `program`."""
@@ -187,6 +191,9 @@ class Board:
                 one.hart.collect()
             for regions in self.regions:
                 regions.finish()
+            for vm in self.vms:
+                for vcpu in vm.vcpus:
+                    vcpu.forget()
 
     def _loop(self) -> None:
         if len(self.harts) == 1:

@@ -27,6 +27,8 @@ from rvperf.session.host_stat import HostStat, HostStatRequest
 from rvperf.session.moments import Moments
 from rvperf.session.owners import Owners
 from rvperf.session.record import RecordRequest, RecordResult, live_for
+from rvperf.session.script import Direction, Script, check_there
+from rvperf.session.script import check as check_script
 from rvperf.session.recording import OutputFull
 from rvperf.session.virtual import (
     GuestSession,
@@ -36,9 +38,10 @@ from rvperf.session.virtual import (
     board_for,
     host_driver_of,
     selectors_of,
+    vpmu_for,
 )
 from rvperf.stack.hypervisor.pmu_exits import is_of_pmu
-from rvperf.stack.hypervisor.scheduling import SLICE_NS, Move
+from rvperf.stack.hypervisor.scheduling import SLICE_NS
 from rvperf.stack.sbi import bits, name_of
 
 PROGRAMMABLE = 29
@@ -47,21 +50,12 @@ GUEST_MISSED = "their periods ended while the event was switched out, which the 
 GUEST_WAITS = "the interrupt came when the period after was over, too"
 
 
-class Migration(Record):
-    """At a time, in ns since the guests began, a vCPU goes to a hart."""
-
-    time: int
-    vm: int
-    vcpu: int
-    hart: int
-
-
 class JointOptions(Record):
     """The board, and how vCPUs share it.
 
     `machine` is what each VM is like. `reserve` is how many counters the host has where some are
     passed through; None for all others. `slice_ns` is how long a vCPU has a hart that others want.
-    `migrate_every` is after how many ns each vCPU goes to the next hart, 0 for never.
+    `without_pmu` names VMs, and vCPUs of VMs, that get no counters: (VM, vCPU or None for all).
     """
 
     machine: VmOptions
@@ -69,8 +63,8 @@ class JointOptions(Record):
     harts: int = 1
     vcpus: int = 1
     slice_ns: int = SLICE_NS
-    migrate_every: int = 0
-    migrations: tuple[Migration, ...] = ()
+    script: Script = Script()
+    without_pmu: tuple[tuple[int, int | None], ...] = ()
 
 
 class JointResult(Record):
@@ -79,6 +73,8 @@ class JointResult(Record):
     guests: tuple[StatResult | RecordResult, ...]
     hosts: tuple[HostCounts | RecordResult, ...]
     report: JointReport
+    destroyed: dict[int, int] = {}
+    """By guest, when it was destroyed, in ns since they all began."""
 
 
 GuestRequest = StatRequest | RecordRequest
@@ -119,10 +115,14 @@ class HostRecord(HostSession):
 
     def follow_guests(self) -> None:
         for machine in self.machines:
-            maps = GuestMaps(self.recording, self.tasks.threads[machine.vcpu])
-            self.recording.guests.append(maps)
-            perf = machine.kernel.perf
-            perf.sink = Both(perf.sink, maps)
+            self.follow_guest(machine)
+
+    def follow_guest(self, machine) -> None:
+        """Hear from a guest's kernel what its programs are."""
+        maps = GuestMaps(self.recording, self.tasks.threads[machine.vcpu])
+        self.recording.guests.append(maps)
+        perf = machine.kernel.perf
+        perf.sink = Both(perf.sink, maps)
 
 
 class Both:
@@ -173,6 +173,8 @@ class Joint:
             for number, one in enumerate(self.board.harts)
         ]
         self.moments = Moments(self.board, self.machines, self.names.__getitem__)
+        self.direction: Direction | None = None
+        self.destroyed: dict[int, int] = {}
         self.watch: Callable[[Joint], None] | None = None
         self.waiting = 0
         self.started = False
@@ -214,18 +216,23 @@ class Joint:
                 options.vcpus,
             )
             one = request if not first else quiet(request)
-            if isinstance(one, StatRequest):
-                session = GuestStat(one, options.machine, place)
-            else:
-                session = GuestSession(one, options.machine, told if not first else ignored, place)
-                session.kernel.perf = session.perf
-                session.counts = {}
-                session.machine.at_end = lambda session=session: session.counts.update(
-                    session.perf.counts()
-                )
+            session = self._session(one, place, told if not first else ignored)
             session.machine.at_start = lambda session=session: self._at_start(session.machine)
             (self.others if first else self.sessions).append(session)
             first = first or session
+
+    def _session(self, request: GuestRequest, place: Place, told) -> GuestStat | GuestSession:
+        """perf on a vCPU."""
+        options = self.options.machine
+        if {(place.vm, None), (place.vm, place.number)} & {*self.options.without_pmu}:
+            options = replace(options, vpmu="none", counters=None)
+        if isinstance(request, StatRequest):
+            return GuestStat(request, options, place)
+        session = GuestSession(request, options, told, place)
+        session.kernel.perf = session.perf
+        session.counts = {}
+        session.machine.at_end = lambda: session.counts.update(session.perf.counts())
+        return session
 
     def _name(self, vcpu) -> str:
         name = f"vm{vcpu.vm.number}"
@@ -261,13 +268,20 @@ class Joint:
         for session in self.others:
             session.finish()
         guests = tuple(session.finish() for session in self.sessions)
-        return JointResult(guests, tuple(hosts), self._report(guests, hosts, owners))
+        report = self._report(guests, hosts, owners)
+        return JointResult(guests, tuple(hosts), report, self.destroyed)
 
     def _host_driver(self, level):
-        reserve, own = self.options.reserve, None
-        if reserve is not None:
-            own = ((1 << reserve) - 1) << (32 - reserve) | 0b101
-        return host_driver_of(self.machines[0].vpmu, level, own)
+        return host_driver_of(vpmu_for(self.options.machine), level, self.hosts_counters())
+
+    def hosts_counters(self) -> int:
+        """Those that the host may take, as a mask, where some are passed through."""
+        if (reserve := self.options.reserve) is not None:
+            return ((1 << reserve) - 1) << (32 - reserve) | 0b101
+        own = (1 << 32) - 1
+        for machine in self.machines:
+            own &= ~machine.vpmu.reserved
+        return own
 
     def _look(self) -> None:
         for session in (*self.all, *self.hosts):
@@ -320,32 +334,41 @@ class Joint:
                 each.host.calls_by_origin = dict.fromkeys(each.host.calls_by_origin, 0)
                 each.host.migrations = 0
                 each.host.scheduler.switches = 0
-            self._plan_moves()
+            self.direction = Direction(self.options.script, self, self.began)
+            self.direction.begin()
             self.moments.begin(self.began)
             self.started = True
 
-    def _plan_moves(self) -> None:
-        options, harts = self.options, self.board.harts
-        moves = []
+    # Guests end, and begin again, while others go on.
 
-        def next_of(vcpu):
-            at = [one.host for one in harts].index(vcpu.hypervisor)
-            return harts[(at + 1) % len(harts)].host
+    def switch_off(self, vcpu) -> None:
+        """What runs on a vCPU is gone; it isn't loaded."""
+        session = next(one for one in self.all if one.machine.vcpu is vcpu)
+        session.machine.switch_off()
+        if session in self.sessions:
+            self.destroyed[self.sessions.index(session)] = vcpu.hypervisor.hart.cycles - self.began
 
-        if options.migrate_every:
-            for vcpu in self.vcpus:
-                to = lambda vcpu=vcpu: next_of(vcpu)  # noqa: E731
-                time = self.began + options.migrate_every
-                moves.append(Move(time, vcpu, to, options.migrate_every))
-        for one in options.migrations:
-            vcpu = next(
-                each for each in self.vcpus if (each.vm.number, each.number) == (one.vm, one.vcpu)
-            )
-            to = lambda one=one: harts[one.hart].host  # noqa: E731
-            moves.append(Move(self.began + one.time, vcpu, to))
-        for one in harts:
-            one.host.scheduler.moves = moves
-            one.host.armed = False
+    def restart(self, vcpu) -> None:
+        """A vCPU begins again: its kernel boots, and perf and the program with it."""
+        old = next(one for one in self.all if one.machine.vcpu is vcpu)
+        old.machine.switch_off()
+        old.finish()
+        place = replace(old.place, again=old.machine)
+        told = getattr(old, "told", ignored)
+        new = self._session(old.request, place, told)
+        new.machine.at_start = lambda: None
+        for several in (self.all, self.sessions, self.others):
+            several[:] = [new if one is old else one for one in several]
+        self.machines[self.machines.index(old.machine)] = new.machine
+        if isinstance(new, GuestSession):
+            new.opened()
+        self._count_missed_of(new)
+        self.moments.follow(new.machine)
+        for host in self.hosts:
+            if isinstance(host, HostRecord):
+                host.follow_guest(new.machine)
+        if (limit := new.request.workload.timeout_ns) is not None:
+            new.machine.kernel.interrupt_at(vcpu.hypervisor.hart.cycles + limit, signal.SIGTERM)
 
     # What came of it.
 
@@ -353,8 +376,11 @@ class Joint:
         """Count the periods that end while an event is switched out."""
         self.missed = Counter()
         for session in self.all:
-            driver = session.perf.core.driver
-            driver.start = self._noting(driver.start, session)
+            self._count_missed_of(session)
+
+    def _count_missed_of(self, session) -> None:
+        driver = session.perf.core.driver
+        driver.start = self._noting(driver.start, session)
 
     def _noting(self, start, session):
         def started(event, reload=True):
@@ -387,7 +413,7 @@ class Joint:
 
     def _report(self, guests, hosts, owners) -> JointReport:
         board, options = self.board, self.options
-        vpmu = self.machines[0].vpmu
+        vpmu = vpmu_for(options.machine)
         calls, origins, overflows = Counter(), Counter(), Counter()
         for one in board.harts:
             for (what, *about), count in one.host.tally.items():
@@ -426,6 +452,7 @@ class Joint:
             overflow_irqs=dict(overflows),
             overflows=tuple(sorted(self.moments.overflows, key=lambda one: one.time)),
             totals=self.moments.totals(),
+            happened=tuple(self.direction.happened) if self.direction else (),
         )
 
     def _figures(self, machine) -> GuestFigures:
@@ -512,15 +539,13 @@ def check(guests, hosts, options: JointOptions) -> None:
     recorded = [request for request in hosts if isinstance(request, RecordRequest)]
     if recorded and options.harts > 1:
         raise SessionError(" Error: --host record needs --harts 1", FAILED)
-    for one in options.migrations:
-        for what, number, there in (
-            ("vm", one.vm, len(guests)),
-            ("vcpu", one.vcpu, options.vcpus),
-            ("hart", one.hart, options.harts),
-        ):
-            if number >= there:
-                few = "there is only 0" if there == 1 else f"there are 0 to {there - 1}"
-                raise SessionError(f" Error: no {what} {number} to migrate: {few}", FAILED)
+    check_script(
+        options.script, len(guests), options.vcpus, options.harts, machine.vpmu,
+        options.reserve or 0,
+    )  # fmt: skip
+    for vm, vcpu in options.without_pmu:
+        for what, number, there in (("vm", vm, len(guests)), ("vcpu", vcpu or 0, options.vcpus)):
+            check_there(what, number, there)
 
 
 def check_counters(passed: int | None, reserved: int | None) -> None:

@@ -38,8 +38,12 @@ class Moments:
             for level, owner in ((one.host, "host"), (one.firmware, "firmware")):
                 level.on_operation = self._listener(level, owner, number)
         for machine in self.machines:
-            name = self.name_of(machine.vcpu)
-            machine.kernel.on_operation = self._listener(machine.kernel, name, None)
+            self.follow(machine)
+
+    def follow(self, machine) -> None:
+        """Listen to a guest's kernel."""
+        name = self.name_of(machine.vcpu)
+        machine.kernel.on_operation = self._listener(machine.kernel, name, None)
 
     def totals(self) -> tuple[Totals, ...]:
         """What there was from the beginning to some moments, the last of which is the end."""

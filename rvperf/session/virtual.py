@@ -68,7 +68,8 @@ class VmOptions(Record):
 class Place(Record):
     """Where a vCPU is: on a hart of `board`, the first of a VM by number or `beside` another.
 
-    The VM's memory is divided into `parts`, of which this one's kernel has one.
+    The VM's memory is divided into `parts`, of which this one's kernel has one. `again` is who was
+    there before, if the vCPU is reset.
     """
 
     board: Board
@@ -77,6 +78,7 @@ class Place(Record):
     beside: VirtualMachine | None = None
     number: int = 0
     parts: int = 1
+    again: VirtualMachine | None = None
 
     def part(self, memory: Window) -> Window:
         """This one's share of its VM's memory."""
@@ -129,22 +131,21 @@ class VirtualMachine:
         if prepare:
             prepare(one.hart)
         check_directories(workload)
-        beside = place.beside if place else None
-        if beside:
-            self.vm = beside.vm
+        again = place.again if place else None
+        if again:
+            self.vm, self.vcpu, self.memory = again.vm, again.vcpu, again.memory
+            self.vcpu.reset(self._guest)
+            self.memory.discard(self.memory.base, self.memory.size)
         else:
-            number, hart = (place.vm, place.hart) if place else (0, 0)
-            self.vm = self.board.vm(number, vpmu_for(options), hart)
-        self.vcpu = Vcpu(self.vm, self._guest)
-        self.vcpu.hypervisor = one.host
+            self._place(place, one.host)
         self.vpmu = self.vcpu.vpmu
-        self.memory = place.part(self.vm.memory) if place else self.vm.memory
-        """What its kernel has of the VM's memory."""
+        tally = again.kernel.tally if again else None
         self.kernel, program = kernel_for(
-            self.hart, workload, ram=self.memory, mode=VS, above=self.vcpu.leave
+            self.hart, workload, ram=self.memory, mode=VS, above=self.vcpu.leave, tally=tally
         )
         self.vcpu.software = self.kernel
-        self.host.add(self.vcpu)
+        if not again:
+            self.host.add(self.vcpu)
         self.program = f"{workload.sysroot}\0{program}"
         if place is None:
             self.board.make_engines(live, self.program)
@@ -160,6 +161,19 @@ class VirtualMachine:
         """Called in the guest before perf begins there, if set, in place of `forget`."""
         self.began = 0
         """The clock when perf, or without it the program, began in the guest."""
+
+    def _place(self, place: Place | None, host) -> None:
+        """Have a vCPU, in a VM of its own or another's."""
+        vpmu = vpmu_for(self.options)
+        if place and place.beside:
+            self.vm = place.beside.vm
+        else:
+            number, hart = (place.vm, place.hart) if place else (0, 0)
+            self.vm = self.board.vm(number, vpmu, hart)
+        self.vcpu = Vcpu(self.vm, self._guest, vpmu)
+        self.vcpu.hypervisor = host
+        self.memory = place.part(self.vm.memory) if place else self.vm.memory
+        """What its kernel has of the VM's memory."""
 
     @property
     def host(self):
@@ -228,6 +242,11 @@ class VirtualMachine:
         times = (first + n * SWITCH_NS for n in range(self.options.host_switches))
         self.host.scheduler.interludes.extend(times)
 
+    def switch_off(self) -> None:
+        """The vCPU, which isn't loaded, is destroyed or reset: what runs in the guest is gone."""
+        self.vcpu.forget()
+        self.kernel.switch_off()
+
     def run(self) -> None:
         """Run until the guest's program ends. ^C goes to the program."""
         previous = signal.signal(signal.SIGINT, self._interrupted)
@@ -295,7 +314,7 @@ class GuestStat:
     """perf stat in a VM, which is where `place` says, or made for it."""
 
     def __init__(self, request: StatRequest, options: VmOptions, place: Place | None = None):
-        self.request = request
+        self.request, self.place = request, place
         events = request.events
         self.live = frozenset({NATIVE_COUNTERS.get(event.source) for event in events} - {None})
         self.machine = machine = VirtualMachine(

@@ -410,6 +410,14 @@ class World:
         return software
 
     def run(self) -> World:
+        try:
+            self._run()
+        finally:
+            for guest in self.guests:
+                guest.vcpu.forget()
+        return self
+
+    def _run(self) -> None:
         for host in self.hosts:
             self.firmwares[host].boot(0)
             host.boot()
@@ -443,7 +451,6 @@ class World:
             require("I2", count == self._ledger(host) - before, "the host's count of guests")
             if not self.delay:
                 require("I5", len(taken) == count // HOST_PERIOD, "the host's samples", len(taken))
-        return self
 
     @staticmethod
     def _ledger(host) -> int:

@@ -206,15 +206,27 @@ class Hypervisor(Level):
 
     def add(self, vcpu: Vcpu) -> None:
         """A vCPU in its reset state that is to run here."""
+        self.set_up(vcpu)
+        self.scheduler.add(vcpu)
+
+    def set_up(self, vcpu: Vcpu) -> None:
+        """What a vCPU has at its reset of the host's own registers (kvm_riscv_reset_vcpu)."""
         vcpu.hstatus = SPV | SPVP | VTW
         vcpu.sstatus = SPP | SPIE | FS_DIRTY
-        self.scheduler.add(vcpu)
 
     def start(self) -> None:
         """Let the vCPUs run."""
         self.origin = VCPU_SWITCH
         self.scheduler.next()
-        self.enter(self.vcpu)
+        if self.vcpu:
+            self.enter(self.vcpu)
+
+    def destroy(self, vcpu: Vcpu) -> None:
+        """A vCPU that isn't loaded is destroyed or reset: nothing of it stays in the PMU
+        (kvm_riscv_vcpu_pmu_deinit, kvm_riscv_vcpu_pmu_reset). Guests that switch themselves off
+        aren't, until who started them ends them, which is after the run."""
+        self.charge(costs.DESTROY)
+        vcpu.vpmu.reset(vcpu)
 
     def migrate(self, vcpu: Vcpu, to: Hypervisor) -> None:
         """A vCPU of this hart, which isn't loaded, is another's from now on: what the counters hold

@@ -25,6 +25,7 @@ REDIRECT = Cost("kvm_riscv_vcpu_trap_redirect", 150, 240, callers=HANDLER)
 WAIT = Cost("kvm_vcpu_halt", 900, 1500, callers=("kvm_riscv_vcpu_wfi", *HANDLER))
 INTERRUPT = Cost("riscv_intc_irq", 500, 800, callers=("do_irq", ENTRY))
 TICK = Cost("tick_sched_handle", 1400, 2300, callers=INTERRUPT.callers)
+DESTROY = Cost("kvm_arch_vcpu_destroy", 400, 700, callers=("kvm_destroy_vcpus", "kvm_vm_release"))
 MIGRATE = Cost("migration_cpu_stop", 1500, 2600, callers=("cpu_stopper_thread",))
 SWITCH = Cost("__schedule", 1200, 2200, callers=("schedule", *LOOP))
 INTERLUDE = Cost("kthread", 8000, 14000)  # another task of the host runs for a moment

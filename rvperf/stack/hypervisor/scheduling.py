@@ -32,6 +32,15 @@ class Move(Record):
     """ns until the next time; 0 for once."""
 
 
+class Stop(Record):
+    """A vCPU is taken off its hart, wherever that is, for `do(host)`; with `every` as `Move`."""
+
+    time: int
+    vcpu: Vcpu
+    do: Callable
+    every: int = 0
+
+
 class Scheduler:
     """The vCPU threads of one hart of `host`."""
 
@@ -47,8 +56,12 @@ class Scheduler:
         self.switches = 0
         """How often a vCPU has left the hart."""
 
-        self.moves: list[Move] = []
-        """Which vCPUs go to other harts, and when; may be of others' too."""
+        self.moves: list[Move | Stop] = []
+        """Which vCPUs go to other harts or are stopped, and when; may be of others' too."""
+        self.offline: tuple[tuple[int, int], ...] = ()
+        """From when to when the hart is offline."""
+        self.refuge: Callable | None = None
+        """Gives whose host its vCPUs go to then, at a time."""
 
     def add(self, vcpu: Vcpu) -> None:
         """A vCPU that may run."""
@@ -88,8 +101,10 @@ class Scheduler:
             self._wake()
             if self.ready:
                 vcpu = min(self.ready, key=lambda one: max(one.ready_at - host.hart.cycles, 0))
+                if vcpu.ready_at > host.hart.cycles:
+                    host.hart.idle_until(vcpu.ready_at)
+                    continue  # meanwhile, something else may be due
                 self.ready.remove(vcpu)
-                host.hart.idle_until(vcpu.ready_at)
                 vcpu.halted = False
                 if vcpu is not self._rest:  # who was interrupted has the rest of its slice
                     self.slice_end = host.hart.cycles + self.slice_ns
@@ -132,28 +147,48 @@ class Scheduler:
         return host.hart.time >= timer or bool(vcpu.injected & enabled)
 
     def _next_move(self) -> int | None:
-        """When a vCPU goes to another hart."""
-        return min((one.time for one in self.moves if one.vcpu.hypervisor is self.host),
-                   default=None)  # fmt: skip
+        """When a vCPU is moved or stopped, or all have to go."""
+        now = self.host.hart.cycles
+        times = [one.time for one in self.moves if one.vcpu.hypervisor is self.host]
+        times += [start for start, _ in self.offline if start > now]
+        return min(times, default=None)
 
     def _move(self) -> None:
-        """Move whose time it is."""
+        """Move and stop whose time it is."""
         host = self.host
         now = host.hart.cycles
         for move in [one for one in self.moves if one.vcpu.hypervisor is host and one.time <= now]:
-            vcpu, to = move.vcpu, move.to()
+            vcpu = move.vcpu
             self.moves.remove(move)
             if vcpu.vm.stopped or vcpu.stopped:
                 continue
             if move.every:
                 self.moves.append(replace(move, time=now + move.every))
-            if to is host:
-                continue
-            if vcpu is host.vcpu:
-                self._leave()
-            else:
-                (self.ready if vcpu in self.ready else self.sleeping).remove(vcpu)
-            host.migrate(vcpu, to)
+            if isinstance(move, Stop):
+                self._stop(vcpu, move.do)
+            elif (to := move.to()) is not host:
+                self._take(vcpu)
+                host.migrate(vcpu, to)
+        if any(start <= now < end for start, end in self.offline):
+            for vcpu in [one for one in (host.vcpu, *self.ready, *self.sleeping) if one]:
+                if vcpu.ready_at <= now and not (vcpu.vm.stopped or vcpu.stopped):
+                    self._take(vcpu)
+                    host.migrate(vcpu, self.refuge(now))
+
+    def _stop(self, vcpu: Vcpu, do: Callable) -> None:
+        """Take a vCPU off the hart for something; then it goes on, unless it has ended."""
+        asleep = vcpu in self.sleeping
+        self._take(vcpu)
+        do(self.host)
+        if not vcpu.stopped:
+            self.sleeping.append(vcpu) if asleep else self.ready.appendleft(vcpu)
+
+    def _take(self, vcpu: Vcpu) -> None:
+        """It is neither on the hart nor waits for it."""
+        if vcpu is self.host.vcpu:
+            self._leave()
+        else:
+            (self.ready if vcpu in self.ready else self.sleeping).remove(vcpu)
 
     def _leave(self) -> None:
         self.switches += 1

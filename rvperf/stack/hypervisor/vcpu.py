@@ -56,15 +56,25 @@ class Vcpu:
     """One vCPU of `vm`, the next by number.
 
     `run` is called once, in VS-mode, as what is there at its reset pc: the guest's software, which
-    is a Level, `software`, once that is known.
+    is a Level, `software`, once that is known. `vpmu` is its PMU, if it isn't as the VM's others.
     """
 
-    def __init__(self, vm, run: Callable[[], None]):
+    def __init__(self, vm, run: Callable[[], None], vpmu=None):
         self.vm, self.number = vm, len(vm.vcpus)
-        self.vpmu = vm.vpmu.another() if vm.vcpus else vm.vpmu
+        self.vpmu = vpmu or (vm.vpmu.another() if vm.vcpus else vm.vpmu)
         vm.vcpus.append(self)
-        self.software = None
         self.hypervisor = vm.hypervisor
+        self.exits: list[Exit] = []
+        self.ready_at = 0
+        """When it came to its hart, by the clock of the one that it came from."""
+        self.ran_on = None
+        """The hart that it was on last."""
+        self.reset(run)
+
+    def reset(self, run: Callable[[], None]) -> None:
+        """Its registers are as when it is made, and other software runs on it from now on. It must
+        not be loaded, and what ran on it must have ended (`forget`)."""
+        self.software = None
         self.csrs = dict.fromkeys(OWN, 0) | {VSTIMECMP: NEVER}
         self.scounteren = 0
         self.senvcfg = 0
@@ -75,15 +85,16 @@ class Vcpu:
         self.x = array("Q", bytes(8 * 32))
         self.f = array("Q", bytes(8 * 32))
         self.fcsr = 0
-        self.exits: list[Exit] = []
         self.halted = False
-        self.ready_at = 0
-        """When it came to its hart, by the clock of the one that it came from."""
-        self.ran_on = None
-        """The hart that it was on last."""
         self.stopped = False
         """It has ended (HART_STOP): it never runs again."""
         self.fiber = greenlet(run)
+
+    def forget(self) -> None:
+        """It is switched off: the guest's software ends wherever it is. (The memory of a coroutine
+        that waits for ever is never given back.)"""
+        if not self.fiber.dead:
+            self.fiber.throw()
 
     def resume(self) -> None:
         """Go on with the guest's software, as the hart is in VS-mode."""

@@ -856,6 +856,13 @@ class Kernel(Level):
                 self.end_thread(task)
         self.cache.close()
 
+    def switch_off(self):
+        """The machine's power is gone, wherever the kernel was: what it has of the host's is given
+        back, and its program has ended as if it was killed."""
+        self.finished, self.perf = True, None
+        self.exit = Exit(0, signals.SIGKILL)
+        self.close()
+
     def reap(self, parent, child):
         """Forgets a child that has ended, its times added to the parent's."""
         parent.children_user_ns += child.user_ns + child.children_user_ns

@@ -74,6 +74,9 @@ class Vpmu:
     def migrating(self, vcpu) -> None:
         """A vCPU that has left the hart goes to another."""
 
+    def reset(self, vcpu) -> None:
+        """A vCPU that is on no hart has its PMU as at its reset, or is no more."""
+
     def access(self, vcpu, access: CsrAccess) -> bool:
         """A CSR instruction of the guest's has trapped: do it. False if there is no such CSR."""
         return False

@@ -66,11 +66,20 @@ class KvmPmu(Vpmu):
     def __init__(self, counters: int = 29, quirks: frozenset[str] = frozenset()):
         super().__init__(counters, quirks)
         self.hardware = counters + 3
+        self._clear()
+
+    def _clear(self) -> None:
         numbers = range(self.hardware + FIRMWARE_COUNTERS)
         self.pmcs = {n: Counter(n) for n in numbers if n != TIME}
         self.overflown = 0
         self.shared = None
-        """The guest physical address of the snapshot's memory."""
+        """The snapshot's memory, if the guest has told where it is."""
+
+    def reset(self, vcpu) -> None:
+        """As `Vpmu.reset`: the host's events are closed (kvm_riscv_vcpu_pmu_deinit)."""
+        for pmc in self.pmcs.values():
+            self._release(vcpu, pmc)
+        self._clear()
 
     @classmethod
     def needs(cls, quirks: Iterable[str]) -> frozenset[str]:
@@ -356,6 +365,11 @@ class DelegatedPmu(SnapshotPmu):
         """It is the host's again."""
         vcpu.hypervisor.clear(HIDELEG, LCOFI)
         vcpu.hypervisor.set(SIE, LCOFI)  # which was the guest's
+
+    def reset(self, vcpu) -> None:
+        """As `Vpmu.reset`."""
+        super().reset(vcpu)
+        self.pending = False
 
     def stopping(self, vcpu, pmc: Counter) -> None:
         """Nobody told the host if the counter has overflown: ask the hart."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from isa.causes import Interrupt
 from isa.csrs import CSR_NUMBERS
-from isa.record import Record
+from isa.record import Record, replace
+from rvperf.stack.hypervisor.instructions import CsrAccess
 from rvperf.stack.hypervisor.vpmu import HSENVCFG, Vpmu
 from rvperf.stack.hypervisor.vpmu.ssccfg import CSRIND, TIME_COUNTER, WINDOW
 from rvperf.stack.sbi import bits
 
-(SIREG, SIREG2, SISELECT, VSISELECT, VSCOUNTINHIBIT, HCOUNTEREN, HENVCFG, HIDELEG, HVIP) = (
+(CYCLE, SIREG, SIREG2, SISELECT, VSISELECT, VSCOUNTINHIBIT, HCOUNTEREN, HENVCFG, HIDELEG, HVIP) = (
     CSR_NUMBERS[name]
     for name in (
+        "cycle",
         "sireg",
         "sireg2",
         "siselect",
@@ -37,12 +39,14 @@ MASK = (1 << 64) - 1
 
 class Image(Record):
     """The registers of a guest's counters in memory. The pending bit and the enable bit of their
-    interrupt are hvip's and vsie's, which follow the vCPU in any case."""
+    interrupt are hvip's and vsie's, which follow the vCPU in any case; `pending` is for an image
+    that is put back later."""
 
     values: dict[int, int]
     events: dict[int, int]
     inhibited: int
     selected: int
+    pending: bool = False
 
 
 class PassthroughPmu(Vpmu):
@@ -63,6 +67,8 @@ class PassthroughPmu(Vpmu):
         super().__init__(counters, quirks)
         self.reserved = ((1 << counters) - 1) << FIRST
         self.policy = policy
+        self.taken = 0
+        """Counters that the guest once had, a bit for each."""
         self.images: dict = {}
         """By vCPU, what it had when its registers were saved last."""
         self.resident = None
@@ -121,7 +127,8 @@ class PassthroughPmu(Vpmu):
     def snapshot(self, vcpu) -> Image:
         """A vCPU's registers, while it is on no hart: they are in memory from then on."""
         self.migrating(vcpu)
-        return self.images.get(vcpu) or self.blank()
+        image = self.images.get(vcpu) or self.blank()
+        return replace(image, pending=bool(vcpu.hvip & VSLCOFI))
 
     def put_back(self, vcpu, image: Image) -> None:
         """Give a vCPU that is on no hart other registers. ValueError if they are of other
@@ -130,6 +137,7 @@ class PassthroughPmu(Vpmu):
             raise ValueError("an image of other counters than the guest has here")
         self.migrating(vcpu)
         self.images[vcpu] = image
+        vcpu.hvip = vcpu.hvip & ~VSLCOFI | (VSLCOFI if image.pending else 0)
 
     def reset(self, vcpu) -> None:
         """A vCPU that is on no hart has its registers as at reset, or is no more: nothing of it
@@ -137,6 +145,8 @@ class PassthroughPmu(Vpmu):
         if self.resident is not None:
             self.clear(vcpu)
         self.images.pop(vcpu, None)
+        vcpu.hvip &= ~VSLCOFI
+        self.taken = 0
 
     def clear(self, vcpu) -> None:
         """Stop the counters that hold its values, and zero them."""
@@ -150,9 +160,12 @@ class PassthroughPmu(Vpmu):
         self.evicted(vcpu)
 
     def resize(self, vcpu, counters: int) -> None:
-        """A vCPU that is on no hart gets more or fewer counters."""
-        image = self.snapshot(vcpu)
+        """A vCPU that is on no hart gets more or fewer counters. The guest, which has found out at
+        its boot how many there are, may go on to use those that are taken from it: they read as
+        zero."""
+        image, before = self.snapshot(vcpu), self.reserved
         self.counters, self.reserved = counters, ((1 << counters) - 1) << FIRST
+        self.taken = (self.taken | before) & ~self.reserved
         blank = self.blank()
         keep = set(blank.values)
         self.images[vcpu] = Image(
@@ -161,6 +174,17 @@ class PassthroughPmu(Vpmu):
             blank.inhibited & (image.inhibited | ~sum(1 << n for n in image.values)),
             image.selected,
         )
+
+    def access(self, vcpu, access: CsrAccess) -> bool:
+        """As `Vpmu.access`: the hart has only what is not the guest's (any more) trap."""
+        number = access.csr - CYCLE
+        if access.csr in (SIREG, SIREG2):
+            number = vcpu.hypervisor.read(VSISELECT) - WINDOW
+        if not 0 <= number < 32 or not self.taken >> number & 1:
+            return False
+        if access.rd:
+            vcpu.hypervisor.hart.x[access.rd] = 0
+        return True
 
     def entering(self, vcpu) -> None:
         """Nothing, unless everything is saved `always`."""

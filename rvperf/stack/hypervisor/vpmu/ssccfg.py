@@ -49,6 +49,10 @@ class SsccfgPmu(Vpmu):
         super().__init__(counters, quirks)
         self.present = ((1 << counters + 3) - 1) & ~0b111
         """The counters that the guest has, a bit for each."""
+        self.reset(None)
+
+    def reset(self, vcpu) -> None:
+        """As `Vpmu.reset`."""
         self.values = [0] * 32
         self.events = [0] * 32
         self.inhibited = self.present
@@ -127,9 +131,16 @@ class TrapPmu(SsccfgPmu):
     name = "trap"
 
     def __init__(self, counters: int = 29, quirks: frozenset[str] = frozenset()):
-        super().__init__(counters, quirks)
         self.host = [None] * 32  # the host's event of each counter
         self.counted = [0] * 32  # what it had counted when `values` was right
+        super().__init__(counters, quirks)
+
+    def reset(self, vcpu) -> None:
+        """As `Vpmu.reset`."""
+        for event in filter(None, self.host):
+            vcpu.hypervisor.core.close(event)
+        self.host, self.counted = [None] * 32, [0] * 32
+        super().reset(vcpu)
 
     def value(self, vcpu, number: int) -> int:
         """As `SsccfgPmu.value`."""
