@@ -13,6 +13,7 @@ from isa.words import select
 
 HERTZ = 1_000_000_000
 TIMEBASE_HERTZ = 10_000_000  # of the `time` CSR
+CYCLES_A_TICK = HERTZ // TIMEBASE_HERTZ  # and nanoseconds, at 1 GHz
 MISPREDICT_CYCLES = 4
 CYCLES_OF = {
     "multiply": 3,

@@ -11,13 +11,12 @@ from rvperf.engine.reference import Reference
 from rvperf.events import Event
 from rvperf.machine.hart import Hart, M, S, U
 from rvperf.machine.ram import Ram
-from rvperf.machine.timing import HERTZ, TIMEBASE_HERTZ
+from rvperf.machine.timing import CYCLES_A_TICK
 from rvperf.machine.traps import Trap
 from rvperf.results import Count, Exit, StatResult
 from rvperf.stack.handover import hand_over
 from rvperf.stack.kernel import Kernel, LoadError, resolve_program
 
-CYCLES_A_TICK = HERTZ // TIMEBASE_HERTZ
 # After how many instructions a ^C is noticed at the latest: about a tenth of a second.
 LOOK_UP = {"native": 100_000_000, "reference": 10_000}
 FAILED = 255  # perf's exit status when the workload could not be started

@@ -14,9 +14,9 @@ from isa.record import Record
 from rvperf.engine.reference import Reference
 from rvperf.machine.hart import Hart
 from rvperf.machine.ram import Ram
-from rvperf.machine.timing import HERTZ
+from rvperf.machine.timing import CYCLES_A_TICK, HERTZ
 from rvperf.machine.traps import Trap
-from rvperf.session import CYCLES_A_TICK, FAILED, LOOK_UP, SessionError
+from rvperf.session import FAILED, LOOK_UP, SessionError
 from rvperf.stack.bare import Ended, HostInterface, load, shut_down
 from rvperf.stack.kernel.elf import LoadError
 

@@ -13,8 +13,9 @@ from isa.pmp import ENTRIES
 from rvperf.engine.reference import Reference
 from rvperf.machine.hart import VS, VU, Hart, M, S
 from rvperf.machine.ram import Ram
+from rvperf.machine.timing import CYCLES_A_TICK
 from rvperf.machine.traps import Trap
-from rvperf.session import CYCLES_A_TICK, LATE, LOOK_UP, NEVER, STIMECMP
+from rvperf.session import LATE, LOOK_UP, NEVER, STIMECMP
 from rvperf.stack.firmware import Firmware
 from rvperf.stack.hypervisor import Hypervisor, Vm
 from rvperf.stack.hypervisor.vpmu import Vpmu

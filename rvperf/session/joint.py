@@ -334,6 +334,7 @@ class Joint:
                 each.host.calls_by_origin = dict.fromkeys(each.host.calls_by_origin, 0)
                 each.host.migrations = 0
                 each.host.scheduler.switches = 0
+                each.host.scheduler.wake_all()
             self.direction = Direction(self.options.script, self, self.began)
             self.direction.begin()
             self.moments.begin(self.began)

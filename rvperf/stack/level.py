@@ -15,10 +15,10 @@ from collections.abc import Callable
 
 from isa.assembly import assemble
 from isa.causes import Cause
-from isa.csrs import CSR_NAMES
+from isa.csrs import CSR_NAMES, CSR_NUMBERS
 from isa.modes import VS, Mode, S
 from rvperf.machine.pmu import SOURCES
-from rvperf.machine.timing import cycles_of
+from rvperf.machine.timing import CYCLES_A_TICK, cycles_of
 from rvperf.machine.traps import Trap
 
 INSTRUCTIONS, CYCLES = SOURCES.index("instructions"), SOURCES.index("cycles")
@@ -26,6 +26,10 @@ A0, A1, A6, A7 = 10, 11, 16, 17
 MASK = (1 << 64) - 1
 WFI = assemble("wfi")
 CALL_FROM = {S: Cause.ENVIRONMENT_CALL_FROM_S, VS: Cause.ENVIRONMENT_CALL_FROM_VS}
+STIMECMP, VSTIMECMP, HTIMEDELTA = (
+    CSR_NUMBERS[name] for name in ("stimecmp", "vstimecmp", "htimedelta")
+)
+NEVER = MASK
 CSR_CYCLES, CALL_CYCLES = cycles_of("csr"), cycles_of("system")
 
 
@@ -163,7 +167,7 @@ class Level:
     def let_pass(
         self, instructions: int, cycles: int, between: Callable[[int], None] | None = None
     ) -> None:
-        """Let work pass in the current mode, interrupted where a counter overflows.
+        """Let work pass in the current mode, interrupted where a counter overflows or a timer fires.
 
         `between(done)` takes the interrupts when so many instructions are done; `poll` without.
         """
@@ -177,6 +181,8 @@ class Level:
                 part = min(instructions, due[INSTRUCTIONS], share)
                 if part < instructions:
                     time = min(due[CYCLES], -(-cycles * part // instructions), cycles)
+            if time > (until := self._timer()):
+                part, time = min(part, -(-instructions * until // cycles)), until
             hart.charge(part, time)
             instructions, cycles, done = instructions - part, cycles - time, done + part
             if between:
@@ -184,6 +190,18 @@ class Level:
             else:
                 self.poll()
             hart = self.hart
+
+    def _timer(self) -> int:
+        """Cycles until the next timer's interrupt; one that is pending doesn't come again."""
+        hart = self.hart
+        words, now, soonest = hart.csrs.words, hart.cycles, NEVER
+        timers = [words[STIMECMP]]
+        if hart.hypervisor:
+            timers.append(words[VSTIMECMP] - words[HTIMEDELTA])
+        for due in timers:
+            if now < due * CYCLES_A_TICK < now + soonest:
+                soonest = due * CYCLES_A_TICK - now
+        return soonest
 
     def poll(self) -> None:
         """Take what interrupt is pending and enabled, as between two instructions."""

@@ -20,6 +20,7 @@ from isa.causes import Cause, Interrupt
 from isa.csrs import CSR_NAMES, CSR_NUMBERS
 from isa.modes import VS, VU, S
 from isa.routing import INTERRUPT, LCOFI, VSLCOFI
+from rvperf.machine.timing import CYCLES_A_TICK
 from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
 from rvperf.stack.level import Level
 from rvperf.stack.pmu_drivers.event import HwEvent
@@ -27,7 +28,7 @@ from rvperf.stack.pmu_drivers.riscv_pmu import Driver
 
 from . import costs
 from .instructions import CsrAccess, Wfi, decoded
-from .scheduling import NS_PER_TIME, Scheduler
+from .scheduling import Scheduler
 from .vcpu import NEVER, OWN, Exit, Vcpu
 from .vm import Vm
 
@@ -508,8 +509,8 @@ class Hypervisor(Level):
             times.append(due)
         if self.timers:
             times.append(self.timers[0][0])
-        soon = self.hart.cycles + NS_PER_TIME  # what is late is due as soon as the guest runs
-        self.write(STIMECMP, -(-max(min(times), soon) // NS_PER_TIME) if times else NEVER)
+        soon = self.hart.cycles + CYCLES_A_TICK  # what is late is due as soon as the guest runs
+        self.write(STIMECMP, -(-max(min(times), soon) // CYCLES_A_TICK) if times else NEVER)
         self.armed = True
 
     def note(self, *operation) -> None:

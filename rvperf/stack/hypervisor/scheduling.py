@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable
 from isa.csrs import CSR_NUMBERS
 from isa.record import Record, replace
 from isa.routing import VSLCOFI
+from rvperf.machine.timing import CYCLES_A_TICK
 
 from . import costs
 from .vcpu import NEVER, VSIE, VSTIMECMP, Vcpu
 
 SLICE_NS = 3_000_000  # EEVDF's base slice
 HVIP = CSR_NUMBERS["hvip"]
-NS_PER_TIME = 100  # the timebase is 10 MHz
 
 
 class Move(Record):
@@ -66,6 +66,13 @@ class Scheduler:
     def add(self, vcpu: Vcpu) -> None:
         """A vCPU that may run."""
         self.ready.append(vcpu)
+
+    def wake_all(self) -> None:
+        """Who sleeps has a reason to look again: wfi may end at any time."""
+        self.ready.extend(self.sleeping)
+        self.sleeping.clear()
+        if self.host.vcpu:
+            self.host.vcpu.halted = False
 
     def decide(self) -> None:
         """After a guest's exit: who is to run next? `host.vcpu` is None if nobody is left."""
@@ -116,18 +123,17 @@ class Scheduler:
                 return
             due = min(vcpu.csrs[VSTIMECMP] for vcpu in self.sleeping)
             move = self._next_move()
-            if move is not None and (due == NEVER or move < due * NS_PER_TIME):
+            if move is not None and (due == NEVER or move < due * CYCLES_A_TICK):
                 host.hart.idle_until(move)
             elif due == NEVER:
                 # Only the outside can wake them, and it tells nobody: wfi may end at any time.
-                self.ready.extend(self.sleeping)
-                self.sleeping.clear()
+                self.wake_all()
             else:
-                host.hart.idle_until(due * NS_PER_TIME)
+                host.hart.idle_until(due * CYCLES_A_TICK)
 
     def due(self) -> int | None:
         """When the scheduler wants the timer's interrupt, in ns since power-on."""
-        times = [vcpu.csrs[VSTIMECMP] * NS_PER_TIME for vcpu in self.sleeping
+        times = [vcpu.csrs[VSTIMECMP] * CYCLES_A_TICK for vcpu in self.sleeping
                  if vcpu.csrs[VSTIMECMP] != NEVER]  # fmt: skip
         if self.ready:
             times.append(self.slice_end)

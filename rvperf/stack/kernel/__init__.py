@@ -25,7 +25,7 @@ from isa.modes import VS, VU, Mode, S, U
 from isa.record import Record
 from rvperf.events.table import TRACEPOINT_EVENTS
 from rvperf.machine.executions import PageIdentity
-from rvperf.machine.timing import cycles_of
+from rvperf.machine.timing import CYCLES_A_TICK, cycles_of
 from rvperf.machine.traps import Trap
 from rvperf.stack.level import Level
 
@@ -104,7 +104,6 @@ RESERVED = 4 << 20  # the firmware's 2 MiB and as much for the kernel's own
 EXECVE = 221
 PRIORITY = 120  # of every task: nice 0
 SLICE_NS = 3_000_000  # how long a task runs while others wait (EEVDF's base slice)
-NS_PER_TICK = 100  # the timebase is 10 MHz
 DEFAULT_EPOCH = 1_735_689_600  # 2025-01-01 00:00:00 UTC: when the machine was switched on
 HIGHEST_TASKS = 4096
 
@@ -709,7 +708,7 @@ class Kernel(Level):
 
     def tick_at(self, when):
         """What the timer is set to for a time in nanoseconds since boot."""
-        return -(-when // NS_PER_TICK) + self.time_delta
+        return -(-when // CYCLES_A_TICK) + self.time_delta
 
     def next_deadline(self):
         """When the next timeout or timer falls due, in nanoseconds; None if there is none."""
