@@ -64,10 +64,11 @@ OPTIONS = (
            "time", None, duration("slice")),
     Option("", "migrate-every", "each vCPU goes to the next hart so often", "text", "time", 0,
            duration("migrate-every")),
-    Option("", "migrate", "a script of what happens, a line for each: `3ms vm0/1 1' (to hart 1), "
-           "`3ms vm0 reset', destroy, snapshot, restore or counters 8, `3ms hart1 offline' or online",
+    Option("", "migrate", "a script of what happens, with lines as `3ms vm0/1 1' (to hart 1), `3ms "
+           "vm0 reset', destroy, snapshot, restore or counters 8, `3ms hart1 offline' or online",
            "text", "file"),
-    Option("", "without-pmu", "a VM, or a vCPU of it, that gets no counters: vm1, vm0/1 (repeatable)",
+    Option("", "without-pmu", "a VM, or a vCPU of it, that gets no counters: vm1, vm0/1 "
+           "(repeatable)",
            "several", "vm", ()),
     Option("j", "json", "print what happened in JSON format"),
     Option("", "html", "write a page that shows who owned which counter when", "text", "file"),

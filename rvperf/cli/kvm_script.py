@@ -67,6 +67,8 @@ def happening(time: int, whose: str, what: list[str]):
             raise Unclear
         return time, hart, to == "offline"
     vm, vcpu = numbers(whose)
+    if not what:
+        raise Unclear
     if what[0] in CHANGES and len(what) == 1:
         return Change(time, what[0], vm, vcpu)
     if what[0] == "counters":

@@ -27,9 +27,9 @@ from rvperf.session.host_stat import HostStat, HostStatRequest
 from rvperf.session.moments import Moments
 from rvperf.session.owners import Owners
 from rvperf.session.record import RecordRequest, RecordResult, live_for
+from rvperf.session.recording import OutputFull
 from rvperf.session.script import Direction, Script, check_there
 from rvperf.session.script import check as check_script
-from rvperf.session.recording import OutputFull
 from rvperf.session.virtual import (
     GuestSession,
     GuestStat,

@@ -132,9 +132,7 @@ class Direction:
 
     def _move(self, one: Migration) -> Move:
         vcpu = next(
-            each
-            for each in self.joint.vcpus
-            if (each.vm.number, each.number) == (one.vm, one.vcpu)
+            each for each in self.joint.vcpus if (each.vm.number, each.number) == (one.vm, one.vcpu)
         )
         return Move(self.began + one.time, vcpu, lambda: self.harts[one.hart].host)
 
@@ -146,11 +144,7 @@ class Direction:
     def _next_online(self, here, time: int):
         """The host of the next hart that is there."""
         at = self.harts.index(here)
-        away = {
-            one.hart
-            for one in self.script.offline
-            if one.start <= time - self.began < one.end
-        }
+        away = {one.hart for one in self.script.offline if one.start <= time - self.began < one.end}
         numbers = [(at + n) % len(self.harts) for n in range(1, len(self.harts) + 1)]
         return self.harts[next(n for n in numbers if n not in away)].host
 

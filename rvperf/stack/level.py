@@ -167,7 +167,7 @@ class Level:
     def let_pass(
         self, instructions: int, cycles: int, between: Callable[[int], None] | None = None
     ) -> None:
-        """Let work pass in the current mode, interrupted where a counter overflows or a timer fires.
+        """Let work pass in this mode, interrupted where a counter overflows or a timer fires.
 
         `between(done)` takes the interrupts when so many instructions are done; `poll` without.
         """

@@ -175,11 +175,19 @@ class Scheduler:
             elif (to := move.to()) is not host:
                 self._take(vcpu)
                 host.migrate(vcpu, to)
-        if any(start <= now < end for start, end in self.offline):
-            for vcpu in [one for one in (host.vcpu, *self.ready, *self.sleeping) if one]:
-                if vcpu.ready_at <= now and not (vcpu.vm.stopped or vcpu.stopped):
-                    self._take(vcpu)
-                    host.migrate(vcpu, self.refuge(now))
+        while vcpu := self._stranded():
+            self._take(vcpu)
+            host.migrate(vcpu, self.refuge(host.hart.cycles))
+
+    def _stranded(self) -> Vcpu | None:
+        """A vCPU of a hart that is offline."""
+        now = self.host.hart.cycles
+        if not any(start <= now < end for start, end in self.offline):
+            return None
+        for vcpu in (self.host.vcpu, *self.ready, *self.sleeping):
+            if vcpu and vcpu.ready_at <= now and not (vcpu.vm.stopped or vcpu.stopped):
+                return vcpu
+        return None
 
     def _stop(self, vcpu: Vcpu, do: Callable) -> None:
         """Take a vCPU off the hart for something; then it goes on, unless it has ended."""

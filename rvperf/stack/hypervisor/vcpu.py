@@ -94,7 +94,10 @@ class Vcpu:
         """It is switched off: the guest's software ends wherever it is. (The memory of a coroutine
         that waits for ever is never given back.)"""
         if not self.fiber.dead:
+            x = self.hypervisor.hart.x  # another's, perhaps: whoever ends puts his own back
+            kept = array("Q", x[0:32].tobytes())
             self.fiber.throw()
+            x[0:32] = kept
 
     def resume(self) -> None:
         """Go on with the guest's software, as the hart is in VS-mode."""

@@ -67,8 +67,9 @@ class PassthroughPmu(Vpmu):
         super().__init__(counters, quirks)
         self.reserved = ((1 << counters) - 1) << FIRST
         self.policy = policy
-        self.taken = 0
-        """Counters that the guest once had, a bit for each."""
+        self.taken: dict[int, list[int]] = {}
+        """Counters that the guest once had: their values, event registers and whether they were
+        inhibited."""
         self.images: dict = {}
         """By vCPU, what it had when its registers were saved last."""
         self.resident = None
@@ -146,7 +147,7 @@ class PassthroughPmu(Vpmu):
             self.clear(vcpu)
         self.images.pop(vcpu, None)
         vcpu.hvip &= ~VSLCOFI
-        self.taken = 0
+        self.taken = {}
 
     def clear(self, vcpu) -> None:
         """Stop the counters that hold its values, and zero them."""
@@ -161,29 +162,40 @@ class PassthroughPmu(Vpmu):
 
     def resize(self, vcpu, counters: int) -> None:
         """A vCPU that is on no hart gets more or fewer counters. The guest, which has found out at
-        its boot how many there are, may go on to use those that are taken from it: they read as
-        zero."""
-        image, before = self.snapshot(vcpu), self.reserved
-        self.counters, self.reserved = counters, ((1 << counters) - 1) << FIRST
-        self.taken = (self.taken | before) & ~self.reserved
+        its boot how many there are, may go on to use those that are taken from it: they stand
+        still, until it has them again."""
+        image = self.snapshot(vcpu)
+        now = ((1 << counters) - 1) << FIRST
+        registers = {
+            n: [value, image.events[n], image.inhibited >> n & 1]
+            for n, value in image.values.items()
+        } | self.taken
+        self.taken = {n: kept for n, kept in registers.items() if not now >> n & 1}
+        self.counters, self.reserved = counters, now
         blank = self.blank()
-        keep = set(blank.values)
+        mine = {n: registers.get(n, [0, 0, 1]) for n in blank.values}
         self.images[vcpu] = Image(
-            blank.values | {n: value for n, value in image.values.items() if n in keep},
-            blank.events | {n: event for n, event in image.events.items() if n in keep},
-            blank.inhibited & (image.inhibited | ~sum(1 << n for n in image.values)),
+            {n: value for n, (value, _, _) in mine.items()},
+            {n: event for n, (_, event, _) in mine.items()},
+            sum(inhibited << n for n, (_, _, inhibited) in mine.items()),
             image.selected,
         )
 
     def access(self, vcpu, access: CsrAccess) -> bool:
-        """As `Vpmu.access`: the hart has only what is not the guest's (any more) trap."""
-        number = access.csr - CYCLE
+        """As `Vpmu.access`: a counter that the guest once had."""
+        number, which = access.csr - CYCLE, 0
         if access.csr in (SIREG, SIREG2):
-            number = vcpu.hypervisor.read(VSISELECT) - WINDOW
-        if not 0 <= number < 32 or not self.taken >> number & 1:
+            number, which = vcpu.hypervisor.read(VSISELECT) - WINDOW, access.csr == SIREG2
+        elif access.writes:
             return False
+        if number not in self.taken:
+            return False
+        x, registers = vcpu.hypervisor.hart.x, self.taken[number]
+        before = registers[which]
+        if access.writes:
+            registers[which] = access.result(before, x)
         if access.rd:
-            vcpu.hypervisor.hart.x[access.rd] = 0
+            x[access.rd] = before
         return True
 
     def entering(self, vcpu) -> None:
