@@ -67,6 +67,8 @@ OPTIONS = (
     Option("", "migrate", "a script of what happens, with lines as `3ms vm0/1 1' (to hart 1), `3ms "
            "vm0 reset', destroy, snapshot, restore or counters 8, `3ms hart1 offline' or online",
            "text", "file"),
+    Option("", "pin", "a VM, or a vCPU of it, that begins and stays on a hart: vm1=0, vm0/1=2 "
+           "(repeatable)", "several", "vm=hart", ()),
     Option("", "without-pmu", "a VM, or a vCPU of it, that gets no counters: vm1, vm0/1 "
            "(repeatable)",
            "several", "vm", ()),
@@ -307,7 +309,20 @@ def options_of(options):
         slice_ns=options["slice"] or SLICE_NS,
         script=script(options["migrate"], duration("migrate"), options["migrate_every"]),
         without_pmu=tuple(map(without_pmu, options["without_pmu"])),
+        pinned=tuple(map(pinned, options["pin"])),
     )
+
+
+def pinned(text: str) -> tuple[int, int | None, int]:
+    """A VM or a vCPU of it, and its hart. Raises Usage."""
+    name, _, hart = text.partition("=")
+    try:
+        if not hart.isdecimal():
+            raise Unclear
+        return *numbers(name), int(hart)
+    except Unclear:
+        what = f"option `pin' expects a VM or a vCPU and a hart: vm1=0, vm0/1=2, not `{text}'"
+        raise Mistake(f" Error: {what}\n") from None
 
 
 def without_pmu(name: str) -> tuple[int, int | None]:

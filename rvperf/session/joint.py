@@ -56,6 +56,7 @@ class JointOptions(Record):
     `machine` is what each VM is like. `reserve` is how many counters the host has where some are
     passed through; None for all others. `slice_ns` is how long a vCPU has a hart that others want.
     `without_pmu` names VMs, and vCPUs of VMs, that get no counters: (VM, vCPU or None for all).
+    `pinned` says which begin and stay on a hart: (VM, vCPU or None for all, hart).
     """
 
     machine: VmOptions
@@ -65,6 +66,7 @@ class JointOptions(Record):
     slice_ns: int = SLICE_NS
     script: Script = Script()
     without_pmu: tuple[tuple[int, int | None], ...] = ()
+    pinned: tuple[tuple[int, int | None, int], ...] = ()
 
 
 class JointResult(Record):
@@ -207,10 +209,11 @@ class Joint:
         """A VM with its vCPUs, each with a kernel, and a perf and a program, of its own."""
         options, first = self.options, None
         for which in range(options.vcpus):
+            hart = self._pinned_to(number, which)
             place = Place(
                 self.board,
                 number,
-                (number * options.vcpus + which) % options.harts,
+                (number * options.vcpus + which) % options.harts if hart is None else hart,
                 first.machine if first else None,
                 which,
                 options.vcpus,
@@ -220,6 +223,19 @@ class Joint:
             session.machine.at_start = lambda session=session: self._at_start(session.machine)
             (self.others if first else self.sessions).append(session)
             first = first or session
+
+    def _pinned_to(self, vm: int, vcpu: int) -> int | None:
+        """The hart that a vCPU has to be on, if it is pinned."""
+        found = [hart for one, which, hart in self.options.pinned
+                 if one == vm and which in (None, vcpu)]  # fmt: skip
+        return found[-1] if found else None
+
+    @property
+    def pinned(self) -> frozenset:
+        """The vCPUs that are."""
+        return frozenset(
+            vcpu for vcpu in self.vcpus if self._pinned_to(vcpu.vm.number, vcpu.number) is not None
+        )
 
     def _session(self, request: GuestRequest, place: Place, told) -> GuestStat | GuestSession:
         """perf on a vCPU."""
@@ -546,6 +562,13 @@ def check(guests, hosts, options: JointOptions) -> None:
     )  # fmt: skip
     for vm, vcpu in options.without_pmu:
         for what, number, there in (("vm", vm, len(guests)), ("vcpu", vcpu or 0, options.vcpus)):
+            check_there(what, number, there)
+    for vm, vcpu, hart in options.pinned:
+        for what, number, there in (
+            ("vm", vm, len(guests)),
+            ("vcpu", vcpu or 0, options.vcpus),
+            ("hart", hart, options.harts),
+        ):
             check_there(what, number, there)
 
 

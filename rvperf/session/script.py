@@ -126,6 +126,10 @@ class Direction:
                 if each.hart == number
             )
             scheduler.refuge = lambda time, one=one: self._next_online(one, time)
+            scheduler.spare = self._idle
+            scheduler.pinned = self.joint.pinned
+            scheduler.spare = self._idle
+            scheduler.pinned = self.joint.pinned
             one.host.armed = False
 
     # Harts.
@@ -143,10 +147,22 @@ class Direction:
 
     def _next_online(self, here, time: int):
         """The host of the next hart that is there."""
-        at = self.harts.index(here)
-        away = {one.hart for one in self.script.offline if one.start <= time - self.began < one.end}
+        at, away = self.harts.index(here), self._away(time)
         numbers = [(at + n) % len(self.harts) for n in range(1, len(self.harts) + 1)]
         return self.harts[next(n for n in numbers if n not in away)].host
+
+    def _idle(self, time: int):
+        """The host of a hart that is there and has nothing to do; None if there is none."""
+        away = self._away(time)
+        for number, one in enumerate(self.harts):
+            if number not in away and one.host.vcpu is None and not one.host.scheduler.ready:
+                return one.host
+        return None
+
+    def _away(self, time: int) -> set[int]:
+        """Harts that are offline."""
+        now = time - self.began
+        return {one.hart for one in self.script.offline if one.start <= now < one.end}
 
     # What is done with vCPUs.
 

@@ -27,7 +27,7 @@ from rvperf.session.board import Board
 from rvperf.session.record import RecordRequest, RecordResult, Session, kind_of, samplings
 from rvperf.session.recording import Recording
 from rvperf.stack.hypervisor import Vcpu
-from rvperf.stack.hypervisor.vcpu import Exit
+from rvperf.stack.hypervisor.vcpu import VSTIMECMP, Exit
 from rvperf.stack.hypervisor.vpmu import Vpmu
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
 from rvperf.stack.kernel import kallsyms
@@ -266,7 +266,10 @@ class VirtualMachine:
 
     def _interrupted(self, number, frame) -> None:
         self.interrupts += 1
-        self.kernel.interrupt(signal.SIGINT if self.interrupts == 1 else signal.SIGKILL)
+        which, here = signal.SIGINT, self.host.vcpu is self.vcpu
+        self.kernel.interrupt(which if self.interrupts == 1 else signal.SIGKILL, here)
+        if not here:
+            self.vcpu.csrs[VSTIMECMP] = 0
 
 
 def host_driver_of(vpmu: Vpmu, level, own: int | None = None) -> Driver:

@@ -1,8 +1,9 @@
 """Which vCPU runs on a hart, and for how long: the host's scheduler, as far as vCPUs need it.
 
 vCPU threads take turns in slices of emulated time; one whose guest waits (wfi) sleeps until
-something is pending for it. Other tasks of the host may take the hart for a moment, which costs
-the vCPU a switch out and in again: `interludes` says when.
+something is pending for it; one that waits for the hart goes to another that is idle. Other tasks
+of the host may take the hart for a moment, which costs the vCPU a switch out and in again:
+`interludes` says when.
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ class Scheduler:
         """From when to when the hart is offline."""
         self.refuge: Callable | None = None
         """Gives whose host its vCPUs go to then, at a time."""
+        self.spare: Callable | None = None
+        """Gives a host that has nothing to do, None if there is none; nobody is asked if unset."""
+        self.pinned: frozenset[Vcpu] = frozenset()
+        """Those that stay, but for `moves`."""
 
     def add(self, vcpu: Vcpu) -> None:
         """A vCPU that may run."""
@@ -99,6 +104,7 @@ class Scheduler:
             vcpu.halted = False
         if host.vcpu is None:
             self.next()
+        self._balance()
 
     def next(self) -> None:
         """Put the next vCPU on the hart; time passes until one can run."""
@@ -178,6 +184,13 @@ class Scheduler:
         while vcpu := self._stranded():
             self._take(vcpu)
             host.migrate(vcpu, self.refuge(host.hart.cycles))
+
+    def _balance(self) -> None:
+        """Give who waits to a hart that is idle (nohz_balancer_kick)."""
+        waiting = [vcpu for vcpu in self.ready if vcpu not in self.pinned]
+        if waiting and self.spare and (to := self.spare(self.host.hart.cycles)):
+            self.ready.remove(waiting[-1])
+            self.host.migrate(waiting[-1], to)
 
     def _stranded(self) -> Vcpu | None:
         """A vCPU of a hart that is offline."""

@@ -902,14 +902,15 @@ class Kernel(Level):
             self.running_memory = None
         task.memory.release()
 
-    def interrupt(self, signal):
+    def interrupt(self, signal, here=True):
         """A signal from outside, such as ^C at the terminal: to the foreground process group.
 
         May be called at any time, in a handler of Python's signals too: it only leaves word, and
-        has the timer interrupt fire if the hart is in user mode.
+        has the timer interrupt fire if the hart is in user mode and we are `here`, on it.
         """
         self.arrived.append(signal)
-        self._fire()
+        if here:
+            self._fire()
 
     def interrupt_at(self, when, signal):
         """A signal from outside at a time to come, in nanoseconds since boot."""
