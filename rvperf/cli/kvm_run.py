@@ -4,7 +4,7 @@ import shlex
 import sys
 
 from isa.record import replace
-from rvperf.cli import virtual_options
+from rvperf.cli import host_options, virtual_options
 from rvperf.cli.kvm_script import Unclear, numbers, script
 from rvperf.cli.options import Option, Usage, parse, usage
 from rvperf.cli.streams import say, standard, tell
@@ -164,11 +164,13 @@ class Inner:
 
     def of_host(self, words, descriptors, guest):
         its, options = self.its, self.options
+        whom = host_options.targets(options) if self.name == "record" else {}
         found = self.checked(guest.command)
         if self.name == "record":
             options["output"] = options["output"] or "perf.data.kvm"
             options["sysroot"] = options["sysroot"] or guest.options["sysroot"]
-            return its.request_of(options, guest.command, found, descriptors, words)
+            request = its.request_of(options, guest.command, found, descriptors, words)
+            return replace(request, **whom)
         from rvperf.session.host_stat import HostStatRequest
 
         self.events = its.wanted(options)
@@ -245,23 +247,18 @@ class Inner:
 
 
 def of_hosts(option: Option) -> Option:
-    """An option as the host's perf has it: -I, -a and -p are there."""
+    """An option as the host's perf has it: -I, -a and -p are there, and CPUs are harts."""
     if option.long == "interval-print":
         return Option("I", "interval-print", "print counts each so many ms", "text", "n",
                       convert=number("interval-print"))  # fmt: skip
     if option.long == "all-cpus":
         return Option("a", "all-cpus", "system-wide collection from all CPUs")
     if option.long == "pid" and option.short == "p":
-        return Option("p", "pid", "the VM to count: vm0 is the first one's", "text", "vm",
-                      convert=vm_number)  # fmt: skip
+        return Option("p", "pid", "the VM to measure: vm0 is the first one's", "text", "vm",
+                      convert=host_options.vm_number)  # fmt: skip
+    if option.long == "cpu" and option.kind != "missing":
+        return replace(option, convert=host_options.cpus)
     return option
-
-
-def vm_number(text: str) -> int:
-    digits = text.removeprefix("vm")
-    if not digits.isdecimal():
-        raise Mistake(f" Error: option `pid' expects a VM: vm0 is the first, not `{text}'\n")
-    return int(digits)
 
 
 def ended(command, exit) -> int:

@@ -140,10 +140,28 @@ class Board:
             self.extra = EXTRA
         self.ram = Ram(HOST_MEMORY + vms * VM_MEMORY)
         self.harts = [HartWithHost(self, number) for number in range(harts)]
+        self.running = self.harts[0]
+        """Whose turn it is, or was."""
         self.regions = []
         self.vms: list[Vm] = []
         self.while_running: Callable[[], None] | None = None
         """Called now and then while guests run, if set."""
+
+    @property
+    def hosts(self) -> list[Hypervisor]:
+        """The harts' hosts."""
+        return [one.host for one in self.harts]
+
+    @property
+    def horizon(self) -> int:
+        """A time before which nothing will happen on any hart: they aren't equally far."""
+        times = [when for one in self.harts if (when := one.when) is not None]
+        return min(times) if times else self.latest
+
+    @property
+    def latest(self) -> int:
+        """A time after which nothing has happened yet on any hart."""
+        return max(one.hart.cycles for one in self.harts)
 
     def vm(self, number: int, vpmu: Vpmu, hart: int = 0) -> Vm:
         """A virtual machine, by number from 0, that begins on a hart."""
@@ -188,6 +206,7 @@ class Board:
                     one.host.start()
             self._loop()
         finally:
+            self.running = max(self.harts, key=lambda one: one.hart.cycles)
             for one in self.harts:
                 one.hart.collect()
             for regions in self.regions:
@@ -201,7 +220,7 @@ class Board:
             self.harts[0].run(NEVER)
             return
         while running := [one for one in self.harts if one.when is not None]:
-            behind = min(running, key=lambda one: one.when)
+            behind = self.running = min(running, key=lambda one: one.when)
             if behind.host.vcpu is None:
                 behind.hart.idle_until(behind.when)
                 behind.host.start()

@@ -69,11 +69,16 @@ class GuestMaps(Nobody):
 
 
 class HostRecording(Recording):
-    """The sink of the host's perf. With `guest` it has the guest kernel's symbols, too."""
+    """The sink of the host's perf: of several harts, whose records aren't in the order of time.
+    With `guest` it has the guest kernel's symbols, too."""
 
-    def __init__(self, specs, open_file, rotate_at, guest: bool):
+    def __init__(self, specs, open_file, rotate_at, tasks: HostTasks, guest: bool):
         super().__init__(specs, open_file, hosts_kallsyms.symbols(), rotate_at)
+        self.tasks = tasks
+        self.cpus = tasks.cpus or tuple(range(len(tasks.board.hosts)))
         self.guests: list[GuestMaps] = []
+        self._newest = 0
+        """No record of before the last round is later."""
         if guest:
             self.program_mode = records.GUEST_USER
             self.kernels += (
@@ -85,6 +90,28 @@ class HostRecording(Recording):
                     0,
                 ),
             )
+
+    @property
+    def now(self) -> int:
+        """As HostTasks has it."""
+        return self.tasks.now
+
+    @property
+    def cpu(self) -> int:
+        """The hart."""
+        return self.tasks.cpu
+
+    def opening(self, task: HostThread) -> int:
+        """As HostTasks has it."""
+        return self.tasks.opening(task)
+
+    def settled(self) -> bool:
+        """A hart that is behind may still tell what is older."""
+        return self.tasks.board.horizon >= self._newest
+
+    def _round(self) -> None:
+        super()._round()
+        self._newest = self.tasks.board.latest
 
     def guest_comm(self, thread: HostThread, name: str) -> None:
         """What a vCPU's thread executes in its guest."""
@@ -116,8 +143,18 @@ class HostSession(Session):
         selectors = selectors_of(self.request.events)
         return VirtualMachine(self.request.workload, self.options, live, self.prepare, selectors)
 
+    @property
+    def cpus(self) -> int:
+        """As Session has it."""
+        return len(self.machine.board.harts)
+
     def make_recording(self, rotate_at: tuple[int, int]) -> HostRecording:
-        return HostRecording(self.specs, self.open, rotate_at, self.guest)
+        cpus = None
+        if self.how.system_wide:
+            cpus = self.request.cpus or tuple(range(self.cpus))
+        self.tasks = HostTasks(self.machine.board, self.vcpus(), self.request.vm, cpus)
+        self.specs = opened_for(self.specs, len(self.tasks.openings))
+        return HostRecording(self.specs, self.open, rotate_at, self.tasks, self.guest)
 
     def make_perf(self, asked: Details) -> HostPerf:
         machine, recording = self.machine, self.recording
@@ -131,22 +168,14 @@ class HostSession(Session):
                 if not one.exclude_guest:
                     what = f"with --vpmu {machine.vpmu.name} the host can't count while the guest "
                     refuse(one.sampling.event, f"{what}runs; try :H, or --host --no-guest")
-        self.tasks = HostTasks(machine.hart, self.vcpus())
         self.follow_guests()
-        perf = HostPerf(
-            machine.host,
-            wanted,
-            self.tasks,
-            recording,
-            recording.symbols,
-            asked.all_tasks,
-            bool(asked.callchain and asked.kernel_chain),
-        )
+        chains = bool(asked.callchain and asked.kernel_chain)
+        perf = HostPerf(wanted, self.tasks, recording, recording.symbols, chains)
         machine.on_hosted, machine.on_left = self.open_events, perf.end
         return perf
 
     def vcpus(self) -> list:
-        """Those that are sampled."""
+        """All that there are."""
         return [self.machine.vcpu]
 
     def follow_guests(self) -> None:
@@ -165,8 +194,12 @@ class HostSession(Session):
     def open_events(self) -> None:
         """perf runs on the host, which has booted."""
         self.machine.switch_from_now()
+        self.open_on(self.machine.host)
+
+    def open_on(self, host) -> None:
+        """Those of one hart."""
         try:
-            self.perf.begin()
+            self.perf.begin(host)
         except OSError as error:
             first = self.request.events[0]
             if error.errno == EOPNOTSUPP:
@@ -194,6 +227,14 @@ class HostSession(Session):
                 file.write(self.recording.kernels[-1].symbols.text())
         except OSError as error:
             self.told(f"rvperf: {path}: {error.strerror}\n")
+
+
+def opened_for(specs, count: int) -> list:
+    """The events when each is opened so many times: every time it has another id."""
+    return [
+        replace(spec, ids=tuple(range(at * count + 1, (at + 1) * count + 1)))
+        for at, spec in enumerate(specs)
+    ]
 
 
 def refuse(event, why: str):

@@ -103,14 +103,14 @@ def run(
 
 
 class HostRecord(HostSession):
-    """A perf record of the host beside guests' own sessions: all vCPUs' threads."""
+    """A perf record of the host beside guests' own sessions: of vCPUs' threads, or of harts."""
 
     def __init__(self, request, options, told, machines):
         self.machines = machines
         super().__init__(request, options, told, True, True)
 
     def make_machine(self, live):
-        return self.machines[0]
+        return next(one for one in self.machines if self.request.vm in (None, one.vm.number))
 
     def vcpus(self):
         return [machine.vcpu for machine in self.machines]
@@ -120,8 +120,11 @@ class HostRecord(HostSession):
             self.follow_guest(machine)
 
     def follow_guest(self, machine) -> None:
-        """Hear from a guest's kernel what its programs are."""
-        maps = GuestMaps(self.recording, self.tasks.threads[machine.vcpu])
+        """Hear from a guest's kernel what its programs are, if it is sampled."""
+        thread = self.tasks.threads.get(machine.vcpu)
+        if thread is None:
+            return
+        maps = GuestMaps(self.recording, thread)
         self.recording.guests.append(maps)
         perf = machine.kernel.perf
         perf.sink = Both(perf.sink, maps)
@@ -332,13 +335,15 @@ class Joint:
 
     def _begin(self, number: int, one, now: int) -> None:
         """In a hart's host."""
+        before, self.board.running = self.board.running, one
         one.hart.idle_until(now)
         for session in self.hosts:
             if isinstance(session, HostStat):
                 session.begin(one, one.hart.cycles)
-            elif number == 0:
-                session.open_events()
+            else:
+                session.open_on(one.host)
         self.owners[number].begin()
+        self.board.running = before
         self.starting += 1
         if self.starting == len(self.board.harts):
             self.began = one.hart.cycles
@@ -549,13 +554,13 @@ def check(guests, hosts, options: JointOptions) -> None:
                     if given:
                         raise SessionError(f" Error: {option} needs a single vCPU", FAILED)
     for request in hosts:
-        vm = request.vm if isinstance(request, HostStatRequest) else None
-        if vm is not None and vm >= len(guests):
+        if request.vm is not None and request.vm >= len(guests):
             there = "vm0" if len(guests) == 1 else f"vm0 to vm{len(guests) - 1}"
-            raise SessionError(f" Error: no vm{vm}: there is {there}", FAILED)
-    recorded = [request for request in hosts if isinstance(request, RecordRequest)]
-    if recorded and options.harts > 1:
-        raise SessionError(" Error: --host record needs --harts 1", FAILED)
+            raise SessionError(f" Error: no vm{request.vm}: there is {there}", FAILED)
+        for cpu in getattr(request, "cpus", None) or ():
+            if cpu >= options.harts:
+                few = "only 0" if options.harts == 1 else f"only 0 to {options.harts - 1}"
+                raise SessionError(f" Error: there is no CPU {cpu}, {few}", FAILED)
     check_script(
         options.script, len(guests), options.vcpus, options.harts, machine.vpmu,
         options.reserve or 0,

@@ -62,6 +62,10 @@ class RecordRequest(Record):
     max_bytes: int = 0
     truth: bool = False
     """Count exactly by address as well, for RecordResult.truth."""
+    vm: int | None = None
+    """Of the host's perf beside guests': whose vCPUs' threads it samples, None for all VMs'."""
+    cpus: tuple[int, ...] | None = None
+    """With How.system_wide, which CPUs; None for all."""
 
 
 class RecordResult(Record):
@@ -145,10 +149,15 @@ class Session:
         if how.branches:
             hart.record_transfers(transfer_types(how.branches), how.branch_depth)
 
+    @property
+    def cpus(self) -> int:
+        """How many CPUs the machine has."""
+        return 1
+
     def open(self) -> Writer:
         """The next file (or the pipe)."""
         request = self.request
-        known = header(described(self.kernel), list(request.command))
+        known = header(described(self.kernel, self.cpus), list(request.command))
         if request.how.branches or self.how.callchain == "lbr":
             known["BRANCH_STACK"] = True
         if any(event.kind == "tracepoint" for event in request.events):
@@ -430,7 +439,7 @@ def transfer_types(mask: int) -> frozenset[str]:
     return frozenset(name for bit, names in FILTERS.items() if mask & bit for name in names)
 
 
-def described(kernel) -> Machine:
+def described(kernel, cpus: int = 1) -> Machine:
     """The emulated machine, as its own uname(2) and /proc/cpuinfo have it."""
     from rvperf.stack.kernel.syscalls.system import UTSNAME
 
@@ -441,6 +450,7 @@ def described(kernel) -> Machine:
         cpudesc="rvperf generic",
         memory_kb=kernel.hart.ram.size // 1024,
         perf_version=PERF_VERSION,
+        cpus=cpus,
     )
 
 

@@ -23,6 +23,7 @@ OP_LOAD, OP_STORE, OP_NA = 2, 4, 1  # PERF_MEM_OP_*
 NOT_AVAILABLE = OP_NA | 1 << 5 | 1 << 19 | 1 << 24 | 1 << 26  # PERF_MEM_NA
 LEVEL_HIT_L1 = (0x02 | 0x08) << 5  # PERF_MEM_LVL_HIT | LVL_L1
 PAGE_SIZE = 4096
+LIST_OF_CPUS, RANGE_OF_CPUS = 0, 2  # PERF_CPU_MAP__*
 # PERF_BR_* for each of Smctr's types.
 BRANCH_TYPES = {
     transfers.TAKEN_BRANCH: 1,
@@ -46,6 +47,7 @@ class Machine(Record):
     cpudesc: str
     memory_kb: int
     perf_version: str
+    cpus: int = 1
 
 
 class KernelImage(Record):
@@ -72,6 +74,8 @@ class Recording:
 
     program_mode = records.USER
     """The cpumode of the programs whose maps are told."""
+    cpus: tuple[int, ...] = (0,)
+    """The CPUs that are recorded."""
 
     def __init__(self, specs: list[EventSpec], open_file, symbols: KernelSymbols, rotate_at=(0, 0)):
         self.specs = specs
@@ -99,7 +103,7 @@ class Recording:
         self.system = system
         self.writer = self.open_file()
         self._open_round = 0
-        self._began = system.hart.cycles
+        self._began = self.now
         self._describe()
 
     def _describe(self) -> None:
@@ -111,19 +115,35 @@ class Recording:
             write(self._side(place))
         thread = records.struct.pack("<Q16s", self.system.first.process.pid, b"")
         write(records.ThreadMap(1, thread).encode())
-        cpus = records.struct.pack("<HHH", 0, 1, 0)
-        write(records.CpuMap(cpus + bytes(2)).encode())
+        write(records.CpuMap(cpu_map(self.cpus)).encode())
+
+    # Where and when it is recorded.
+
+    @property
+    def now(self) -> int:
+        """The time of what is told, in ns."""
+        return self.system.hart.cycles
+
+    @property
+    def cpu(self) -> int:
+        """The CPU that it is told on."""
+        return 0
+
+    def opening(self, task) -> int:
+        """Which of those that events were opened for (tasks or CPUs) a record of the task's is by:
+        each has an id of its own."""
+        return 0
 
     def _side(self, record, task=None, spec=None) -> bytes:
         """A side-band record of the task's, now; of nobody's and at no time without one. `spec` is
         the event that it belongs to, if it isn't the one that tracks."""
         spec = spec or self.tracking
-        number = spec.ids[0]
         if task is None:
             record.sample_id = records.SampleId(0, 0, 0, 0, 0, 0)
         else:
+            number = spec.ids[self.opening(task)]
             record.sample_id = records.SampleId(
-                task.process.pid, task.tid, self.system.hart.cycles, number, number, 0
+                task.process.pid, task.tid, self.now, number, number, self.cpu
             )
         return record.encode(spec.attr)
 
@@ -186,7 +206,7 @@ class Recording:
 
     def fork(self, parent, child) -> None:
         record = records.Fork(
-            child.process.pid, parent.process.pid, child.tid, parent.tid, self.system.hart.cycles
+            child.process.pid, parent.process.pid, child.tid, parent.tid, self.now
         )
         self._write(self._side(record, child))
 
@@ -195,7 +215,7 @@ class Recording:
             return
         parent = task.process.parent
         ppid = parent.pid if parent else task.process.pid
-        record = records.Exit(task.process.pid, ppid, task.tid, ppid, self.system.hart.cycles)
+        record = records.Exit(task.process.pid, ppid, task.tid, ppid, self.now)
         self._write(self._side(record, task))
 
     def read(self, task, number: int, count: int) -> None:
@@ -221,8 +241,8 @@ class Recording:
         """An event interrupts too often and stands still, or goes on."""
         spec = self.specs[number]
         kind = records.Throttle if on else records.Unthrottle
-        identity = spec.ids[0]
-        record = kind(self.system.hart.cycles, identity, identity)
+        identity = spec.ids[self.opening(task)]
+        record = kind(self.now, identity, identity)
         self._write(self._side(record, task, spec))
 
     def lost_samples(self, number: int, count: int) -> None:
@@ -231,7 +251,7 @@ class Recording:
     def sample(self, sample) -> None:
         spec = self.specs[sample.event]
         kind = spec.attr.sample_type
-        number = spec.ids[0]
+        number = spec.ids[sample.opening]
         given = {"ip": sample.ip, "pid": sample.pid, "tid": sample.tid}
         if kind & SAMPLE.TIME:
             given["time"] = sample.time
@@ -242,7 +262,7 @@ class Recording:
         if kind & SAMPLE.PERIOD:
             given["period"] = sample.period
         if kind & SAMPLE.CPU:
-            given["cpu"] = 0
+            given["cpu"] = self.cpu
         if kind & SAMPLE.READ:
             given["read"] = self._reading(spec, sample)
         if kind & SAMPLE.CALLCHAIN:
@@ -316,10 +336,10 @@ class Recording:
     def _reading(self, spec, sample):
         shown = spec.attr.read_format
         values = [
-            records.ReadValue(value, self.specs[number].ids[0], 0)
+            records.ReadValue(value, self.specs[number].ids[sample.opening], 0)
             for value, number in sample.values or ()
         ]
-        time = self.system.hart.cycles
+        time = self.now
         both = READ.TOTAL_TIME_ENABLED | READ.TOTAL_TIME_RUNNING
         return records.Reading(values, *((time, time) if shown & both else (0, 0)))
 
@@ -334,8 +354,12 @@ class Recording:
             self.closed = True
             raise OutputFull(error.strerror) from None
         self._open_round += len(data)
-        if self._open_round >= BUFFER // 2:
+        if self._open_round >= BUFFER // 2 and self.settled():
             self._round()
+
+    def settled(self) -> bool:
+        """Whether all that will come is no older than what came before the last round."""
+        return True
 
     def _round(self) -> None:
         self.writer.round()
@@ -345,14 +369,14 @@ class Recording:
     def due(self) -> bool:
         """Whether a new file is to be begun."""
         size, time = self.rotate_at
-        now = self.system.hart.cycles - self._began
+        now = self.now - self._began
         return bool(size and self.writer.written >= size or time and now >= time)
 
     def rotate(self, finish) -> None:
         """End this file by `finish(writer)` and begin another, which knows all that is there."""
         self._end_file(finish)
         self.writer = self.open_file()
-        self._began = self.system.hart.cycles
+        self._began = self.now
         self._describe()
         self._resynthesize()
         self.writer.write(records.FinishedInit().encode())
@@ -394,6 +418,14 @@ def data_source(access) -> int:
     return operation | LEVEL_HIT_L1 | NOT_AVAILABLE & ~(OP_NA | 1 << 5)
 
 
+def cpu_map(cpus: tuple[int, ...]) -> bytes:
+    """The data of a CPU_MAP: a range if they are in a row, as perf has it, or a list."""
+    if len(cpus) > 1 and cpus[-1] - cpus[0] == len(cpus) - 1:
+        return records.struct.pack("<HBBHH", RANGE_OF_CPUS, 0, 0, cpus[0], cpus[-1])
+    data = records.struct.pack(f"<HH{len(cpus)}H", LIST_OF_CPUS, len(cpus), *cpus)
+    return data + bytes(-len(data) % 8)
+
+
 def path_of(file) -> str:
     """Where on this host a mapped file is, so that perf finds it."""
     try:
@@ -409,7 +441,7 @@ def header(machine: Machine, command: list[str]) -> dict[str, object]:
         "OSRELEASE": machine.release,
         "VERSION": machine.perf_version,
         "ARCH": "riscv64",
-        "NRCPUS": NrCpus(1, 1),
+        "NRCPUS": NrCpus(machine.cpus, machine.cpus),
         "CPUDESC": machine.cpudesc,
         "CPUID": machine.cpuid,
         "TOTAL_MEM": machine.memory_kb,

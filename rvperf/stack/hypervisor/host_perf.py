@@ -4,11 +4,13 @@ their guests, taken where the PMU's interrupt is served.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 
 from isa.record import Record
 from rvperf.machine.pmu import EVENTS
-from rvperf.stack.events_core import EventAttr, PerfEvent
+from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
 from rvperf.stack.hypervisor import Hypervisor, Vcpu, costs
 from rvperf.stack.hypervisor.vcpu import in_guests_kernel
 from rvperf.stack.kernel.kallsyms import KernelSymbols
@@ -17,6 +19,7 @@ from rvperf.stack.kernel.tasks import FIRST_PID
 
 SELECTORS = {source: selector for selector, source in EVENTS.items()}
 VMM, VCPU = "lkvm", "kvm-vcpu-{}"  # what kvmtool calls itself and its threads
+IDLE = "swapper"
 
 
 class HostProcess:
@@ -29,18 +32,31 @@ class HostProcess:
 
 
 class HostThread:
-    """One of its threads."""
+    """One of its threads, which runs `vcpu`, if any."""
 
-    def __init__(self, process: HostProcess, tid: int, name: str):
-        self.process, self.tid, self.name = process, tid, name
+    def __init__(self, process: HostProcess, tid: int, name: str, vcpu: Vcpu | None = None):
+        self.process, self.tid, self.name, self.vcpu = process, tid, name, vcpu
         process.threads.append(self)
 
 
 class HostTasks:
-    """Who runs VMs: a process for each, and in it a thread for each vCPU."""
+    """Who runs VMs on a board: a process for each, and in it a thread for each vCPU.
 
-    def __init__(self, hart, vcpus: Iterable[Vcpu]):
-        self.hart = hart
+    `vcpus` are all that there are; seen are those of VM `vm`, or with None all of them. The host's
+    events are opened for their threads, or for the CPUs by number that `cpus` has.
+
+    `board` has the `hosts` of its harts and the one that is `running`, a `horizon` before which
+    nothing will happen on any of them, and the `latest` time that any is at.
+    """
+
+    def __init__(
+        self,
+        board,
+        vcpus: Iterable[Vcpu],
+        vm: int | None = None,
+        cpus: tuple[int, ...] | None = None,
+    ):
+        self.board = board
         self.processes: dict[int, HostProcess] = {}
         self.threads: dict[Vcpu, HostThread] = {}
         """By vCPU."""
@@ -49,12 +65,50 @@ class HostTasks:
         for vcpu in vcpus:
             process = of.get(vcpu.vm)
             if process is None:
-                process = of[vcpu.vm] = self.processes[tid] = HostProcess(tid)
+                process = of[vcpu.vm] = HostProcess(tid)
                 HostThread(process, tid, VMM)
                 tid += 1
-            self.threads[vcpu] = HostThread(process, tid, VCPU.format(vcpu.number))
+            thread = HostThread(process, tid, VCPU.format(vcpu.number), vcpu)
             tid += 1
+            if vm in (None, vcpu.vm.number):
+                self.processes[process.pid] = process
+                self.threads[vcpu] = thread
         self.first = self.mains[0]
+        self.idle = HostThread(HostProcess(0), 0, IDLE)
+        """Who runs where no vCPU does."""
+        self.cpus = cpus
+        self.openings: list = [*self.threads] if cpus is None else [*cpus]
+        """What each event is opened for: vCPUs or CPUs."""
+        self.begun = False
+        """Whether any event is open."""
+
+    @property
+    def host(self) -> Hypervisor:
+        """The host of the hart whose turn it is."""
+        return self.board.running.host
+
+    @property
+    def hart(self):
+        """The hart whose turn it is."""
+        return self.host.hart
+
+    @property
+    def cpu(self) -> int:
+        """Its number."""
+        return self.board.hosts.index(self.host)
+
+    @property
+    def now(self) -> int:
+        """The clock of the hart whose turn it is; before any event is open, of the one that is
+        behind, so that what is there from the start comes before all else."""
+        return self.hart.cycles if self.begun else self.board.horizon
+
+    def opening(self, thread: HostThread) -> int:
+        """The place among `openings` of who tells of a thread on the hart whose turn it is."""
+        if self.cpus is not None:
+            return self.cpus.index(self.cpu) if self.cpu in self.cpus else 0
+        vcpus = (one.vcpu for one in thread.process.threads if one.vcpu)
+        return self.openings.index(thread.vcpu or next(vcpus))
 
     @property
     def mains(self) -> list[HostThread]:
@@ -73,54 +127,73 @@ class Wanted(Record):
 class HostPerf:
     """The host's events while they are open, and their samples, which go to `sink`.
 
-    They are the vCPU threads' in `tasks`, or with `all_tasks` the CPU's. `callchains` says whether
-    samples have a call chain; that of a guest's code is empty, as in Linux.
+    They are opened for what `tasks` says: the vCPUs' threads, whom they follow from hart to hart,
+    or harts. `callchains` says whether samples have a call chain; that of a guest's code is empty,
+    as in Linux.
     """
 
     def __init__(
         self,
-        host: Hypervisor,
         wanted: tuple[Wanted, ...],
         tasks: HostTasks,
         sink,
         symbols: KernelSymbols,
-        all_tasks: bool = False,
         callchains: bool = False,
     ):
-        self.host, self.wanted, self.tasks, self.sink = host, wanted, tasks, sink
-        self.symbols, self.all_tasks, self.callchains = symbols, all_tasks, callchains
+        self.wanted, self.tasks, self.sink = wanted, tasks, sink
+        self.symbols, self.callchains = symbols, callchains
         self.events: list[PerfEvent] = []
-        self.taken: dict[int, int] = {}
-        """How many samples there were of each event, by its place."""
+        self.taken: Counter[tuple[int, int]] = Counter()
+        """How many samples there were of each event, by its place and that of who it is for."""
 
-    def begin(self) -> None:
-        """The host has booted: the VMM starts, and the events are opened. OSError if one can't."""
-        sink = self.sink
-        for main in self.tasks.mains:
-            sink.comm(main, True)
-        for thread in self.tasks.threads.values():
-            sink.fork(thread.process.threads[0], thread)
-            sink.comm(thread, False)
-        for owner in [None] if self.all_tasks else self.tasks.threads:
-            leaders: dict[int, PerfEvent] = {}
-            for number, one in enumerate(self.wanted):
-                group = one.sampling.event.group
-                event = self._open(one, owner, leaders.get(group) if group is not None else None)
-                event.owner = number
-                self.events.append(event)
-                if group is not None:
-                    leaders.setdefault(group, event)
+    def begin(self, host: Hypervisor) -> None:
+        """The host has booted: the VMM starts, and what is to be opened on `host`'s hart is, which
+        is done once on each. OSError if an event can't be."""
+        sink, tasks = self.sink, self.tasks
+        if not tasks.begun:
+            for main in tasks.mains:
+                sink.comm(main, True)
+            for thread in tasks.threads.values():
+                sink.fork(thread.process.threads[0], thread)
+                sink.comm(thread, False)
+            tasks.begun = True
+        for opening, owner in enumerate(tasks.openings):
+            if tasks.cpus is None and owner.hypervisor is host:
+                self._open_all(host, opening, owner)
+            elif tasks.cpus is not None and tasks.board.hosts[owner] is host:
+                self._open_all(host, opening, None)
 
     def end(self) -> None:
         """The VMs have gone, and so has the VMM."""
         for event in self.events:
-            self.host.core.read(event)
+            self._core_of(event).read(event)
         for thread in (*self.tasks.threads.values(), *self.tasks.mains):
             self.sink.exit(thread)
 
-    def _open(self, one: Wanted, owner: Vcpu | None, leader: PerfEvent | None) -> PerfEvent:
+    def _core_of(self, event: PerfEvent) -> EventsCore:
+        """Where an event is now."""
+        vcpu, (_, opening) = event.context.task, event.owner
+        if vcpu is not None:
+            return vcpu.hypervisor.core
+        return self.tasks.board.hosts[self.tasks.openings[opening]].core
+
+    def _open_all(self, host: Hypervisor, opening: int, owner: Vcpu | None) -> None:
+        leaders: dict[int, PerfEvent] = {}
+        for number, one in enumerate(self.wanted):
+            group = one.sampling.event.group
+            leader = leaders.get(group) if group is not None else None
+            place = number, opening
+            sampled = partial(self._sampled, place)  # which may be while it is being opened
+            event = host.core.open(self._attr(one, leader is None), owner, leader, sampled)
+            event.owner, event.on_throttle = place, self._throttled
+            self.events.append(event)
+            if group is not None:
+                leaders.setdefault(group, event)
+
+    @staticmethod
+    def _attr(one: Wanted, leads: bool) -> EventAttr:
         spec, asked = one.sampling, one.sampling.event
-        attr = EventAttr(
+        return EventAttr(
             SELECTORS[spec.source],
             sample_period=0 if spec.freq else spec.period,
             sample_freq=spec.freq,
@@ -129,14 +202,13 @@ class HostPerf:
             exclude_hv=asked.exclude_hv,
             exclude_host=one.exclude_host,
             exclude_guest=one.exclude_guest,
-            pinned=asked.pinned and leader is None,
-            exclusive=asked.exclusive and leader is None,
+            pinned=asked.pinned and leads,
+            exclusive=asked.exclusive and leads,
         )
-        return self.host.core.open(attr, owner, leader, self._sampled)
 
-    def _sampled(self, event: PerfEvent) -> None:
+    def _sampled(self, place: tuple[int, int], event: PerfEvent) -> None:
         """A period of an event's is over, in the PMU's interrupt."""
-        host, number = self.host, event.owner
+        host, (number, opening) = self.tasks.host, place
         host.charge_closed(costs.SAMPLE)
         vcpu = host.vcpu
         # As should_sample_guest() has it. What counts in guests alone has overflown in one.
@@ -149,16 +221,23 @@ class HostPerf:
             ip = self.symbols.place(cost.symbol, done)
             sample = Sample(number, ip, user=False)
             chain = [CONTEXT_KERNEL, ip, *map(self.symbols.call, cost.callers)]
-        thread = self.tasks.threads.get(vcpu)
-        sample.pid, sample.tid = (thread.process.pid, thread.tid) if thread else (0, 0)
+        thread = self.tasks.threads.get(vcpu, self.tasks.idle)
+        sample.pid, sample.tid = thread.process.pid, thread.tid
         sample.time, sample.period = host.hart.cycles, event.last_period
+        sample.opening = opening
         if self.callchains:
             sample.callchain = chain
         if self.wanted[number].sampling.leader is not None:
             host.core.update_group(event)
-            sample.values = [(other.count, other.owner) for other in event.group]
-        self.taken[number] = self.taken.get(number, 0) + 1
+            sample.values = [(other.count, other.owner[0]) for other in event.group]
+        self.taken[place] += 1
         self.sink.sample(sample)
+
+    def _throttled(self, event: PerfEvent, on: bool) -> None:
+        """An event that interrupts too often stands still until the next tick, or goes on."""
+        tasks = self.tasks
+        runs = event.context.task or tasks.host.vcpu
+        self.sink.throttle(tasks.threads.get(runs, tasks.idle), event.owner[0], on)
 
     def lost(self) -> int:
         """How many periods have ended without a sample. Of events with a frequency, whose periods
@@ -170,9 +249,9 @@ class HostPerf:
                 due = event.running * event.frequency // 10**9 if self._interrupts_lost else 0
             else:
                 due = event.count // event.sample_period if event.sampling else 0
-            found += max(due - self.taken.get(event.owner, 0), 0)
+            found += max(due - self.taken[event.owner], 0)
         return found
 
     @property
     def _interrupts_lost(self) -> bool:
-        return any(vm.vpmu.why_host_loses for vm in self.host.vms)
+        return any(vcpu.vpmu.why_host_loses for vcpu in self.tasks.threads)

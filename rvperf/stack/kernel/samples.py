@@ -73,11 +73,13 @@ class Details(Record):
 
 class Sample:
     """One sample, of a guest's code if a host took it and `guest` says so. Registers are in perf's
-    order for riscv: pc, then x1 to x31."""
+    order for riscv: pc, then x1 to x31. `opening` is which of those that the event was opened for
+    it is of, if they are several tasks or CPUs."""
 
     __slots__ = (
         "event", "ip", "user", "guest", "pid", "tid", "time", "period", "addr", "callchain", "raw",
         "values", "registers", "stack", "branches", "access", "exact", "weight", "physical",
+        "opening",
     )  # fmt: skip
 
     def __init__(self, event: int, ip: int, user: bool, guest: bool = False):
@@ -86,6 +88,7 @@ class Sample:
         self.callchain = self.raw = self.values = None
         self.registers = self.stack = self.branches = self.access = None
         self.exact = False
+        self.opening = 0
 
 
 class Sampler:
