@@ -226,6 +226,29 @@ class Happening(Record):
     about: str = ""
 
 
+class HartEvent(Record):
+    """Something that was done on a hart."""
+
+    time: int
+    hart: int
+    kind: str
+    """vm_exit, vm_entry, vcpu_load, vcpu_put, vcpu_migrate, counters_save, counters_restore or
+    sbi_call."""
+    who: str
+    """The vCPU that it is done to, or who makes a call: "host" or a guest's name."""
+    about: tuple = ()
+    """Of an exit the mode that it left and scause; of an entry the mode; of a migration the number
+    of the hart; of a save or restore how many registers; of a call the mode, extension,
+    function and name."""
+
+
+class HartEvents(Record):
+    """The first of them, in no particular order, and how many more there were on each hart."""
+
+    kept: tuple[HartEvent, ...] = ()
+    dropped: tuple[int, ...] = ()
+
+
 class JointReport(Record):
     """What happened between guests and host while they measured together. `start` and `end` are on
     the emulated clock."""
@@ -255,5 +278,8 @@ class JointReport(Record):
     totals: tuple[Totals, ...] = ()
     """At moments in the order of time; the last has all."""
     happened: tuple[Happening, ...] = ()
+    unused: tuple[str, ...] = ()
+    """Whose each of a hart's 32 counters is while nobody uses it: "host" (reserved), "guests"
+    (passed through), "firmware" (who hands it out), "clock" (the time), "free", or "absent"."""
     running: bool = False
     """Whether it goes on: what there was so far."""

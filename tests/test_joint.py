@@ -1,12 +1,14 @@
 """`kvm run`: perf in several guests and in the host at the same time, on one board."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from rvperf.cli import main
 from rvperf.perfdata.reader import Reader
+from tests.oracles.babeltrace import babeltrace
 from tests.oracles.perf import perf
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -204,6 +206,45 @@ def test_pictures_tell_what_the_report_does(kvm_run, tmp_path):
     assert last["VM exits"] == report["guests"][0]["vm_exits"]
     assert last["saves"] == report["guests"][0]["saves"] == 0
     assert '"overflows"' in (tmp_path / "k.html").read_text()
+
+
+def test_a_ctf_trace_tells_what_the_report_does(kvm_run, tmp_path):
+    words = [
+        "--guest", f"{SAMPLE} {SORT}", "--guest", f"{COUNT} {SORT}", "--slice", "500us",
+        "--harts", "2", "--migrate-every", "900us", "--vcpus", "2",
+    ]  # fmt: skip
+    _, report, _ = kvm_run(*words, "--ctf", "trace")
+    events, complaints = babeltrace(tmp_path / "trace")
+    assert complaints == ""
+    count = Counter(name for _, name, _, _ in events)
+
+    def total(what):
+        return sum(one[what] for one in report["guests"])
+
+    assert count["vm_exit"] == total("vm_exits") > 20
+    assert count["counters_save"] == total("saves") > 3
+    assert count["counters_restore"] == total("restores")
+    assert count["vcpu_migrate"] == report["migrations"] > 3
+    assert count["vcpu_put"] == report["switches"]
+    assert count["sbi_call"] == report["sbi_calls"] + total("guest_sbi_calls")
+    assert count["overflow_interrupt"] == sum(report["overflow_irqs"].values()) > 15
+    owned = [(one["start"], str(one["hart"]), one["counter"]) for one in report["owners"]]
+    begun = [
+        (time, hart, int(fields.split(",")[0].split()[-1]))
+        for time, name, hart, fields in events if name == "counter_begin"
+    ]  # fmt: skip
+    assert sorted(begun) == sorted(owned)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "trace").iterdir()}
+    kvm_run(*words, "--ctf", "trace")
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "trace").iterdir()}
+
+
+def test_a_directory_that_is_not_ours_is_told_before_anything_runs(kvm_run, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis").write_text("x")
+    status, report, err = kvm_run("--guest", f"{COUNT} {SORT}", "--ctf", "mine")
+    assert (status, report) == (255, None)
+    assert err == "failed to create output directory mine: There is something else in it\n"
 
 
 def test_a_picture_that_cannot_be_written_is_told_before_anything_runs(kvm_run):

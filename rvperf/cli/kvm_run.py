@@ -76,6 +76,8 @@ OPTIONS = (
     Option("", "html", "write a page that shows who owned which counter when", "text", "file"),
     Option("", "trace", "write the same for timeline viewers (Chrome's trace events)", "text",
            "file"),
+    Option("", "ctf", "write a trace in the Common Trace Format, with each exit, switch and SBI "
+           "call", "text", "dir"),
 )  # fmt: skip
 
 
@@ -363,7 +365,7 @@ def together(guests, hosts, asked, options, view=None) -> int:
         for number, (inner, each) in enumerate(zip(guests, result.guests, strict=True))
     ]
     statuses += [inner.show(each) for inner, each in zip(hosts, result.hosts, strict=True)]
-    draw(options, result.report)
+    draw(options, result)
     say(page.json_text(result.report) if options["json"] else page.text(result.report))
     return next(filter(None, statuses), 0)
 
@@ -381,10 +383,17 @@ def pictures_open(options) -> bool:
             except (OSError, ValueError) as error:
                 tell_of(options[name], error)
                 return False
+    if options["ctf"] is not None:
+        from rvperf.render import joint_ctf
+
+        if why := joint_ctf.refused(options["ctf"]):
+            tell(f"failed to create output directory {options['ctf']}: {why}\n")
+            return False
     return True
 
 
-def draw(options, report) -> None:
+def draw(options, result) -> None:
+    report = result.report
     for name in PICTURES:
         if options[name] is None:
             continue
@@ -401,6 +410,13 @@ def draw(options, report) -> None:
                 file.write(content)
         except OSError as error:
             tell_of(options[name], error)
+    if options["ctf"] is not None:
+        from rvperf.render import joint_ctf
+
+        try:
+            joint_ctf.write(options["ctf"], report, result.hart_events)
+        except OSError as error:
+            tell_of(options["ctf"], error)
 
 
 def tell_of(path: str, error: Exception) -> None:

@@ -14,6 +14,7 @@ from isa.routing import INTERRUPT
 from rvperf.machine.pmu import FIRST
 from rvperf.results import (
     GuestFigures,
+    HartEvents,
     HostCounts,
     Interval,
     JointReport,
@@ -77,6 +78,7 @@ class JointResult(Record):
     report: JointReport
     destroyed: dict[int, int] = {}
     """By guest, when it was destroyed, in ns since they all began."""
+    hart_events: HartEvents = HartEvents()
 
 
 GuestRequest = StatRequest | RecordRequest
@@ -288,7 +290,9 @@ class Joint:
             session.finish()
         guests = tuple(session.finish() for session in self.sessions)
         report = self._report(guests, hosts, owners)
-        return JointResult(guests, tuple(hosts), report, self.destroyed)
+        return JointResult(
+            guests, tuple(hosts), report, self.destroyed, self.moments.hart_events()
+        )
 
     def _host_driver(self, level):
         return host_driver_of(vpmu_for(self.options.machine), level, self.hosts_counters())

@@ -1,18 +1,28 @@
-"""When things happen between guests and host: overflow interrupts, and running totals."""
+"""When things happen between guests and host: overflow interrupts, world switches, SBI calls and
+the like, and running totals."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from isa.modes import VS, M, S
+from isa.modes import VS, VU, M, S
 from isa.routing import INTERRUPT
-from rvperf.results import OverflowInterrupt, Totals
+from rvperf.results import HartEvent, HartEvents, OverflowInterrupt, Totals
+from rvperf.stack.sbi import name_of as name_of_call
 
 OVERFLOW = INTERRUPT | 13
-MODES = {VS: "VS", S: "HS", M: "M"}
+MODES = {VU: "VU", VS: "VS", S: "HS", M: "M"}
 MOST_BINS = 1024
-MOST_OVERFLOWS = 100_000
+MOST_OVERFLOWS = MOST_EVENTS = 100_000
 """Later ones aren't kept, they are counted all the same."""
+KINDS = {
+    "load": "vcpu_load",
+    "put": "vcpu_put",
+    "migrate": "vcpu_migrate",
+    "save": "counters_save",
+    "restore": "counters_restore",
+}
+"""What a hypervisor tells of its vCPUs."""
 
 
 class Moments:
@@ -26,6 +36,8 @@ class Moments:
         self.overflows: list[OverflowInterrupt] = []
         self.also: Callable | None = None
         """Told each operation too, if set: also(level, owner, operation)."""
+        self._happened: list[tuple] = []
+        self._dropped = [0] * len(board.harts)
         self._began = 0
         self._width = 1000  # ns
         self._bins: dict[int, list[int]] = {}
@@ -37,6 +49,7 @@ class Moments:
         for number, one in enumerate(self.board.harts):
             for level, owner in ((one.host, "host"), (one.firmware, "firmware")):
                 level.on_operation = self._listener(level, owner, number)
+            one.host.on_vcpu = self._vcpu_listener(one, number)
         for machine in self.machines:
             self.follow(machine)
 
@@ -54,6 +67,30 @@ class Moments:
             found.append(Totals(self._began + (number + 1) * self._width, *sums))
         return tuple(found)
 
+    def hart_events(self) -> HartEvents:
+        """What there was beside overflow interrupts."""
+        kept = []
+        for *what, about in self._happened:
+            if what[2] == "sbi_call":
+                about = *about, name_of_call(*about[1:])
+            kept.append(HartEvent(*what, about))
+        return HartEvents(tuple(kept), tuple(self._dropped))
+
+    def _note(self, time: int, hart: int, *what) -> None:
+        if len(self._happened) < MOST_EVENTS:
+            self._happened.append((time, hart, *what))
+        else:
+            self._dropped[hart] += 1
+
+    def _vcpu_listener(self, one, number: int) -> Callable:
+        def hear(what: str, vcpu, about) -> None:
+            if what == "migrate":
+                about = next(n for n, each in enumerate(self.board.harts) if each.host is about)
+            rest = () if about is None else (about,)
+            self._note(one.hart.cycles, number, KINDS[what], self.name_of(vcpu), rest)
+
+        return hear
+
     def _listener(self, level, owner: str, number: int | None) -> Callable:
         def hear(operation: tuple) -> None:
             what = operation[0]
@@ -63,11 +100,20 @@ class Moments:
                     mode = MODES[operation[1]]
                     self.overflows.append(OverflowInterrupt(level.hart.cycles, hart, mode, owner))
             elif what == "exit":
-                self._bin(level.hart.cycles)[0] += 1
+                now = level.hart.cycles
+                self._bin(now)[0] += 1
+                about = MODES[operation[1]], operation[2]
+                self._note(now, number, "vm_exit", self.name_of(level.vcpu), about)
             elif what == "enter":
-                self._look(level.hart.cycles)
+                now, about = level.hart.cycles, (MODES[operation[1]],)
+                self._look(now)
+                self._note(now, number, "vm_entry", self.name_of(level.vcpu), about)
             elif what == "call":
-                self._bin(level.hart.cycles)[1 if owner == "host" else 2] += 1
+                now = level.hart.cycles
+                hart = self._number(level.hart) if number is None else number
+                self._bin(now)[1 if owner == "host" else 2] += 1
+                about = MODES[operation[1]], *operation[2:]
+                self._note(now, hart, "sbi_call", owner, about)
             if self.also:
                 self.also(level, owner, operation)
 

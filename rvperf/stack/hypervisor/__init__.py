@@ -159,6 +159,9 @@ class Hypervisor(Level):
         self.on_owner: Callable[[Vcpu | None, int], None] | None = None
         """Told which counters, as a mask, hold a vCPU's values from now on; with None whose they
         were no longer."""
+        self.on_vcpu: Callable[[str, Vcpu, object], None] | None = None
+        """Told what is done with a vCPU here: "load", "put", "migrate" with the other hart's host,
+        "save" and "restore" with how many registers of counters."""
         self.wanted: deque[Callable[[], None]] = deque()
         """What programs of the host do behind the next VM exit."""
         self.on_arrival: Callable[[], None] | None = None
@@ -244,6 +247,7 @@ class Hypervisor(Level):
         vcpu.software.moves(to.hart)
         to.scheduler.add(vcpu)
         self.migrations += 1
+        self.tell("migrate", vcpu, to)
 
     # A vCPU comes to the hart and leaves it (kvm_arch_vcpu_load, kvm_arch_vcpu_put).
 
@@ -251,6 +255,7 @@ class Hypervisor(Level):
         """Put a vCPU's state into the hart."""
         self.charge(costs.LOAD)
         self.vcpu = vcpu
+        self.tell("load", vcpu)
         hart, before = self.hart, self.counters_of
         if vcpu.ran_on is not hart:
             if vcpu.ran_on is not None:  # its code may have changed since it was here
@@ -292,6 +297,7 @@ class Hypervisor(Level):
         vcpu.fcsr = hart.fcsr
         vcpu.vpmu.putting(vcpu)
         self.vcpu = None
+        self.tell("put", vcpu)
 
     # World switches: __kvm_riscv_switch_to, with what kvm_arch_vcpu_ioctl_run does around it.
 
@@ -496,6 +502,11 @@ class Hypervisor(Level):
         """These counters are a vCPU's from now on, or none's."""
         if self.on_owner:
             self.on_owner(vcpu, counters)
+
+    def tell(self, what: str, vcpu: Vcpu, about: object = None) -> None:
+        """Something is done with a vCPU (`on_vcpu`)."""
+        if self.on_vcpu:
+            self.on_vcpu(what, vcpu, about)
 
     def arm(self) -> None:
         """Set the timer for what is next: the tick, or the scheduler's."""

@@ -43,6 +43,18 @@ class Vpmu:
         self.times_saved = self.times_restored = 0
         """How often that was done."""
 
+    def saved(self, hypervisor, vcpu, registers: int) -> None:
+        """So many registers of a vCPU's were saved from a hart."""
+        self.saves += registers
+        self.times_saved += 1
+        hypervisor.tell("save", vcpu, registers)
+
+    def restored(self, hypervisor, vcpu, registers: int) -> None:
+        """So many registers of a vCPU's were put into a hart."""
+        self.restores += registers
+        self.times_restored += 1
+        hypervisor.tell("restore", vcpu, registers)
+
     def another(self) -> Vpmu:
         """The same for a further vCPU: what it holds is one vCPU's."""
         return type(self)(self.counters, self.quirks)

@@ -221,8 +221,7 @@ class PassthroughPmu(Vpmu):
             values[number] = hypervisor.read(SIREG)
             events[number] = hypervisor.read(SIREG2)
         self.images[vcpu] = Image(values, events, inhibited, hypervisor.read(VSISELECT))
-        self.saves += 2 * len(values)
-        self.times_saved += 1
+        self.saved(hypervisor, vcpu, 2 * len(values))
 
     def settle(self, vcpu) -> None:
         """What has overflown is pending by now, if that takes its time, and is the vCPU's."""
@@ -244,8 +243,7 @@ class PassthroughPmu(Vpmu):
         hypervisor.write(VSCOUNTINHIBIT, image.inhibited)
         if hypervisor.hart.pmu.delay:
             hypervisor.set(HVIP, vcpu.hvip & VSLCOFI)
-        self.restores += 2 * len(image.values)
-        self.times_restored += 1
+        self.restored(hypervisor, vcpu, 2 * len(image.values))
 
     def blank(self) -> Image:
         """A vCPU's registers at its reset."""

@@ -236,8 +236,7 @@ class MediatedPmu(SsccfgPmu):
             hypervisor.write(SISELECT, WINDOW + number)
             hypervisor.write(SIREG, self.values[number])
             hypervisor.write(SIREG2, hardware_event(self.events[number]))
-            self.restores += 2
-        self.times_restored += 1
+        self.restored(hypervisor, vcpu, 2 * self.present.bit_count())
         others = hypervisor.read(SCOUNTINHIBIT) & ~self.present
         hypervisor.write(SCOUNTINHIBIT, others | self.inhibited)
 
@@ -252,8 +251,7 @@ class MediatedPmu(SsccfgPmu):
             if hypervisor.read(SIREG2) & OF and not self.events[number] & OF:
                 self.events[number] |= OF
                 overflown = True
-            self.saves += 2
-        self.times_saved += 1
+        self.saved(hypervisor, vcpu, 2 * self.present.bit_count())
         if overflown:
             hypervisor.clear(SIP, LCOFI)
             hypervisor.inject(vcpu, Interrupt.COUNTER_OVERFLOW)
