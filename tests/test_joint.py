@@ -187,6 +187,23 @@ def test_a_file_says_who_goes_where(kvm_run, tmp_path):
     assert report["guests"][0]["hart"] == 1
 
 
+@pytest.mark.parametrize(
+    "vpmu, words, expected",
+    [
+        ("passthrough", [], {0: "host", 1: "clock", 3: "guests", 18: "guests", 19: "host"}),
+        ("passthrough", ["--passthrough", "4", "--reserve", "3"],
+         {2: "host", 6: "guests", 7: "free", 28: "free", 29: "host"}),
+        ("snapshot", [], {0: "firmware", 1: "clock", 3: "firmware", 31: "firmware"}),
+        ("deleg", [], {0: "host", 3: "host", 31: "host"}),
+    ],
+)  # fmt: skip
+def test_whose_a_counter_is_that_nobody_uses(kvm_run, vpmu, words, expected):
+    """Where counters aren't delegated to the host firmware hands them out, one by one."""
+    _, report, _ = kvm_run("--vpmu", vpmu, *words, "--guest", f"{COUNT} {SORT}")
+    assert len(report["unused"]) == 32
+    assert {counter: report["unused"][counter] for counter in expected} == expected
+
+
 def test_the_first_guest_that_fails_decides(kvm_run):
     status, _, _ = kvm_run(
         "--guest", f"{COUNT} {SORT}", "--guest", f"{COUNT} -- {SAMPLES / 'args'} one two"

@@ -8,7 +8,7 @@
   const MODES = ["M", "HS", "VS"], TOP = MODES.length * MARKS + 6;
   const HEIGHT = TOP + COUNTERS * ROW;
   const whole = Math.max(1, data.end - data.start);
-  const reserved = new Set(data.reserved), counters = new Set(data.counters);
+  const reserved = new Set(data.reserved);
   const state = { from: 0, to: whole, hart: 0, at: null, row: null };
 
   function make(tag, properties = {}, ...children) {
@@ -87,6 +87,13 @@
     get("legend").append(make("span", {}, swatch, name));
     return swatch;
   });
+  // Counters that nobody uses are hatched in the colour of whose they are.
+  const hatches = {};
+  for (const [kept, look, text] of data.kept) {
+    const swatch = make("i", { className: `${look} hatched` });
+    hatches[kept] = swatch;
+    get("legend").append(make("span", {}, swatch, text));
+  }
   get("legend").append(make("span", { textContent: "▲ an overflow interrupt, in the row of the " +
     "mode that took it" }));
   if (data.reserved.length) {
@@ -97,6 +104,23 @@
   const xOf = (time) => NAMES + (time - state.from) / (state.to - state.from) * plot();
   const timeOf = (x) => state.from + (x - NAMES) / plot() * (state.to - state.from);
 
+  function hatch(pen, tone, ratio) {
+    const size = 6 * ratio, tile = make("canvas", { width: size, height: size });
+    const lines = tile.getContext("2d");
+    lines.strokeStyle = tone;
+    lines.globalAlpha = 0.75;
+    lines.lineWidth = 1.5 * ratio;
+    lines.beginPath();
+    for (const shift of [-size, 0, size]) {
+      lines.moveTo(shift, size);
+      lines.lineTo(shift + size, 0);
+    }
+    lines.stroke();
+    const pattern = pen.createPattern(tile, "repeat");
+    pattern.setTransform(new DOMMatrix([1 / ratio, 0, 0, 1 / ratio, 0, 0]));
+    return pattern;
+  }
+
   function draw() {
     const width = area.clientWidth, ratio = window.devicePixelRatio || 1;
     canvas.width = width * ratio;
@@ -105,15 +129,24 @@
     const pen = canvas.getContext("2d"), style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const tones = swatches.map((swatch) => getComputedStyle(swatch).getPropertyValue("--tone"));
+    const patterns = {};
+    for (const [kept, swatch] of Object.entries(hatches)) {
+      patterns[kept] = hatch(pen, getComputedStyle(swatch).getPropertyValue("--tone"), ratio);
+    }
     pen.scale(ratio, ratio);
     pen.font = "10px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace";
     pen.textBaseline = "middle";
     for (let counter = 0; counter < COUNTERS; counter++) {
       const y = TOP + counter * ROW;
+      const kept = data.unused[counter];
       pen.fillStyle = colour("--dim");
-      pen.globalAlpha = counters.has(counter) || counter < 3 ? 0.55 : 0.2;
+      pen.globalAlpha = kept === "absent" ? 0.2 : 0.55;
       pen.fillRect(NAMES, y, plot(), ROW - 1);
       pen.globalAlpha = 1;
+      if (patterns[kept]) {
+        pen.fillStyle = patterns[kept];
+        pen.fillRect(NAMES, y, plot(), ROW - 1);
+      }
       pen.fillStyle = colour("--soft");
       pen.textAlign = "right";
       pen.fillText(nameOf(counter), NAMES - 10, y + ROW / 2);
@@ -137,7 +170,7 @@
       const name = data.owners[owner][0];
       if (right - left > 8 * name.length + 6) {
         pen.fillStyle = "#1a1a1a";
-        pen.fillText(name, left + 4, TOP + (first + last + 1) / 2 * ROW);
+        pen.fillText(name, left + 4, TOP + (Math.floor((first + last) / 2) + 0.5) * ROW);
       }
     }
     pen.fillStyle = colour("--ink");
@@ -182,7 +215,7 @@
           hart === state.hart && first <= state.row && state.row <= last &&
           start <= time && time < end);
         const whose = found ? `${data.owners[found[3]][0]}, ` +
-          `${duration(found[4])} to ${duration(found[5])}` : "free";
+          `${duration(found[4])} to ${duration(found[5])}` : data.whose[data.unused[state.row]];
         text += ` · ${nameOf(state.row)}: ${whose}`;
       } else if (state.row !== null) {
         const mode = MODES[state.row + MODES.length];

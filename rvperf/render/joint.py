@@ -1,12 +1,34 @@
 """`kvm run`: what guests and host did together, in words and as JSON."""
 
 import json
+from textwrap import fill
 
 from isa.record import Record
 from rvperf.render.stat import NO_COUNT, NO_EVENT, percent_running
 from rvperf.results import Count, GuestFigures, Happening, JointReport, JointSession
 
 STRIP = 63  # columns of a counter's time
+COUNTERS = 32
+FIXED = ("cycle", "time", "instret")
+GUESTS = "0123456789abcdegijklmnopqrsuvwxyz"
+"""Letters of guests, in turn; others have a meaning."""
+UNUSED = {
+    "host": "h",
+    "guests": "-",
+    "firmware": "F",
+    "clock": "T",
+    "free": ".",
+    "absent": " ",
+}
+"""Letters of counters that nobody uses, by whose they are."""
+UNUSED_ARE = {
+    "host": "reserved for the host",
+    "guests": "passed through, held by no vCPU",
+    "firmware": "firmware's to hand out",
+    "clock": "the time",
+    "free": "free",
+    "absent": "",
+}
 
 
 def text(report: JointReport) -> str:
@@ -72,36 +94,73 @@ def named(counts: dict[str, int], zeros: bool = False) -> str:
 
 
 def strips(report: JointReport) -> list[str]:
-    """A line for each counter that somebody had, its time from left to right: each column has who
-    had it for longest then."""
-    letters = letters_of(report)
-    lines = []
-    by: dict[tuple[int, int], list] = {}
+    """The counters, those that are alike in one line, with their time from left to right: each
+    column has who had it for longest then."""
+    lines, found = [], set()
+    for hart in range(report.harts):
+        same: dict[str, list[int]] = {}
+        for counter, drawn in enumerate(drawn_strips(report, hart)):
+            same.setdefault(drawn, []).append(counter)
+        found.update(*same)
+        for at, (drawn, counters) in enumerate(same.items()):
+            where = f"hart {hart}:" if report.harts > 1 and not at else ""
+            lines += [f"  {where}"] if where else []
+            first, *more = fill(
+                ranges(counters).replace(",", ", "), 13, break_on_hyphens=False
+            ).split("\n")
+            lines.append(f"  {first:<13}  {drawn}".rstrip())
+            lines += [f"  {each}" for each in more]
+    known = [f"{letter} {about}" for letter, about in legend(letters_of(report)) if letter in found]
+    return [*lines, *fill(", ".join(known), 78, initial_indent="  ",
+                          subsequent_indent="  ").split("\n")]  # fmt: skip
+
+
+def drawn_strips(report: JointReport, hart: int, width: int = STRIP) -> list[str]:
+    """A hart's 32 counters, as letters."""
+    letters, by = letters_of(report), [[] for _ in range(COUNTERS)]
     for one in report.owners:
-        by.setdefault((one.hart, one.counter), []).append(one)
-    same: dict[tuple[int, str], list[int]] = {}
-    for (hart, counter), intervals in sorted(by.items()):
-        same.setdefault((hart, strip(report, intervals, letters)), []).append(counter)
-    for (hart, drawn), counters in same.items():
-        lines.append(f"  {f'hart {hart}: {ranges(counters)}':<14} {drawn}")
-    free = sorted(set(report.counters) - {counter for _, counter in by})
-    if free:
-        lines.append(f"  free: {ranges(free)}")
-    lines.append("  " + ", ".join(f"{letter} {name}" for name, letter in letters.items()))
-    return lines
+        if one.hart == hart:
+            by[one.counter].append(one)
+    return [
+        strip(report, intervals, letters, width, UNUSED[unused])
+        for intervals, unused in zip(by, unused_of(report), strict=True)
+    ]
+
+
+def unused_of(report: JointReport) -> tuple[str, ...]:
+    return report.unused or ("free",) * COUNTERS
 
 
 def letters_of(report: JointReport) -> dict[str, str]:
     """A letter for each owner."""
     names = list(dict.fromkeys(one.owner for one in report.owners))
-    guests = sorted(name for name in names if name != "host")
-    found = {"host": "H"} if "host" in names else {}
+    guests = sorted((name for name in names if name != "host"), key=natural)
+    found = {"host": "H"}
     for at, name in enumerate(guests):
-        found[name] = "0123456789abcdefghijklmnopqrstuvwxyz"[at % 36]
-    return found | {"nobody": "."}
+        found[name] = GUESTS[at % len(GUESTS)]
+    return found
 
 
-def strip(report: JointReport, intervals: list, letters: dict[str, str], width: int = STRIP) -> str:
+def legend(letters: dict[str, str]) -> list[tuple[str, str]]:
+    """Letters, and what they say."""
+    return [(letter, name) for name, letter in letters.items()] + [
+        (letter, UNUSED_ARE[name]) for name, letter in UNUSED.items() if UNUSED_ARE[name]
+    ]
+
+
+def natural(name: str) -> list:
+    """vm2 before vm10."""
+    parts = name.removeprefix("vm").split("/")
+    return [int(part) if part.isdecimal() else -1 for part in parts] + [name]
+
+
+def strip(
+    report: JointReport,
+    intervals: list,
+    letters: dict[str, str],
+    width: int = STRIP,
+    unused: str = ".",
+) -> str:
     span = max(report.end - report.start, 1)
     columns = [dict() for _ in range(width)]
     for one in intervals:
@@ -114,8 +173,9 @@ def strip(report: JointReport, intervals: list, letters: dict[str, str], width: 
     room = span // width
     drawn = ""
     for column in columns:
-        column["nobody"] = max(room - sum(column.values()), 0)
-        drawn += letters[max(column, key=column.get)]
+        rest = max(room - sum(column.values()), 0)
+        most = max(column, key=column.get, default=None)
+        drawn += unused if most is None or rest > column[most] else letters[most]
     return drawn
 
 

@@ -10,7 +10,16 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.widgets import Static
 
-from rvperf.render.joint import counted, letters_of, ranges, strip
+from rvperf.render.joint import (
+    COUNTERS,
+    FIXED,
+    UNUSED,
+    counted,
+    drawn_strips,
+    legend,
+    letters_of,
+    ranges,
+)
 from rvperf.results import JointReport, JointSession
 
 COLOURS = ("dark_orange", "magenta", "green", "cyan", "yellow", "red")
@@ -19,6 +28,8 @@ HOST = "dodger_blue1"
 NAMES = 15  # columns
 MODES = ("M", "HS", "VS")
 LEAST = 6  # rows of sessions
+SHORT = {UNUSED["host"]: "host's", UNUSED["guests"]: "guests'", UNUSED["firmware"]: "firmware's"}
+"""What letters say on narrow screens."""
 
 
 def sides(report: JointReport, width: int, height: int) -> list[Text]:
@@ -57,28 +68,35 @@ def clean(text: str) -> str:
 def strip_lines(report: JointReport, width: int, height: int, hart: int) -> list[Text]:
     """Overflow interrupts by mode, and a line for each counter; counters that are alike share one
     if there is no room for all."""
-    letters = letters_of(report)
-    styles = styles_of(letters)
+    styles = styles_of(letters_of(report))
     room = max(width - NAMES - 1, 8)
     rows = [overflow_line(report, mode, room, hart) for mode in MODES]
-    found: dict[int, list] = {}
-    for one in report.owners:
-        if one.hart == hart:
-            found.setdefault(one.counter, []).append(one)
-    drawn = {n: strip(report, found.get(n, []), letters, room) for n in range(32)}
-    if height - len(rows) >= 32:
-        groups = [([n], drawn[n]) for n in range(32)]
+    drawn = drawn_strips(report, hart, room)
+    if height - len(rows) >= COUNTERS:
+        groups = [([number], text) for number, text in enumerate(drawn)]
     else:
         alike: dict[str, list[int]] = {}
-        for number in range(3, 32):
-            alike.setdefault(drawn[number], []).append(number)
+        for number, text in enumerate(drawn):
+            alike.setdefault(text, []).append(number)
         groups = [(numbers, text) for text, numbers in alike.items()]
     for numbers, text in groups[: max(height - len(rows), 0)]:
-        name = {0: "cycle", 1: "time", 2: "instret"}.get(numbers[0], ranges(numbers))
-        if numbers == [1]:
-            text = "f" * room
+        name = FIXED[numbers[0]] if numbers in ([0], [1], [2]) else ranges(numbers)
         rows.append(Text(f"{name[: NAMES - 1]:>{NAMES - 1}} ").append_text(painted(text, styles)))
     return rows
+
+
+def legend_line(report: JointReport, width: int, hart: int) -> Text:
+    """What the letters there are say, in short words if there is no room for more."""
+    letters = letters_of(report)
+    styles = styles_of(letters)
+    seen = set().union(*drawn_strips(report, hart, max(width - NAMES - 1, 8)))
+    shown = [(letter, about) for letter, about in legend(letters) if letter in seen]
+    if sum(len(about) + 4 for _, about in shown) + 1 > width:
+        shown = [(letter, SHORT.get(letter, about)) for letter, about in shown]
+    line = Text(" ")
+    for letter, about in shown:
+        line.append(letter, styles.get(letter, "bright_black")).append(f" {about}  ")
+    return line
 
 
 def painted(text: str, styles: dict[str, str]) -> Text:
@@ -86,11 +104,16 @@ def painted(text: str, styles: dict[str, str]) -> Text:
 
 
 def styles_of(letters: dict[str, str]) -> dict[str, str]:
-    """A style for each owner's letter."""
-    guests = [name for name in letters if name not in ("host", "nobody")]
+    """A style for each letter: in use is filled, reserved isn't."""
+    guests = [name for name in letters if name != "host"]
     found = {letters[name]: f"black on {COLOURS[at % len(COLOURS)]}"
              for at, name in enumerate(guests)}  # fmt: skip
-    return found | {letters.get("host", "H"): f"black on {HOST}", ".": "bright_black"}
+    return found | {
+        letters["host"]: f"black on {HOST}",
+        UNUSED["host"]: HOST,
+        UNUSED["guests"]: COLOURS[0],
+        UNUSED["firmware"]: "bright_white",
+    }
 
 
 def overflow_line(report: JointReport, mode: str, room: int, hart: int) -> Text:
@@ -128,11 +151,7 @@ def lines_of(report: JointReport, width: int, height: int, hart: int = 0) -> lis
     lengths = [1 + sum(len(session_lines(one)) for one in report.sessions
                        if (one.name == "host") == host) for host in (True, False)]  # fmt: skip
     above = min(max(*lengths, LEAST), max(height // 3, 3))
-    letters = letters_of(report)
-    legend = Text(f"{'':{NAMES}}")
-    styles = styles_of(letters)
-    for name, letter in letters.items():
-        legend.append(letter, styles.get(letter, "")).append(f" {name}  ")
+    known = legend_line(report, width, hart)
     below = height - above - 4
     strips = strip_lines(report, width, below, hart)
     strips += [Text()] * (below - len(strips))
@@ -141,7 +160,7 @@ def lines_of(report: JointReport, width: int, height: int, hart: int = 0) -> lis
         *sides(report, width, above),
         Text("─" * width, style="bright_black"),
         *strips,
-        legend,
+        known,
         Text(totals_line(report), style="bold"),
     ]
 

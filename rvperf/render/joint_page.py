@@ -4,18 +4,16 @@ Like the page of a profile it needs nothing else, and its content security polic
 for anything.
 """
 
-from rvperf.render.joint import counted, ranges
+from rvperf.render.joint import FIXED, UNUSED_ARE, counted, natural, ranges, unused_of
 from rvperf.render.page import document
 from rvperf.render.palette import swatch
 from rvperf.render.stacks import legible
-from rvperf.results import CounterOwner, JointReport, JointSession
+from rvperf.results import JointReport, JointSession
 
-FIXED = ("cycle", "time", "instret")
-FIRMWARE = "firmware"
-CLOCK = 1
-"""The counter that firmware keeps: the clock."""
 GUESTS = ("user", "guest-user", "inlined", "guest-kernel", "unknown")
 """The looks of guests, in turn."""
+KEPT = {"host": "kernel", "guests": "user", "firmware": "comm", "clock": "dso"}
+"""The looks of counters that nobody uses, by whose they are."""
 
 
 def page(report: JointReport) -> str:
@@ -24,7 +22,7 @@ def page(report: JointReport) -> str:
 
 def content(report: JointReport) -> dict:
     """What the page's script takes."""
-    names = owners_of(report)
+    names, unused = owners_of(report), unused_of(report)
     at = {name: number for number, name in enumerate(names)}
     policy = [["Counters saved", report.policy]] if report.policy else []
     facts = [
@@ -44,7 +42,10 @@ def content(report: JointReport) -> dict:
         "fixed": FIXED,
         "owners": [[name, look_of(name, names)] for name in names],
         "reserved": report.reserved,
-        "counters": report.counters,
+        "unused": unused,
+        "kept": [[kept, swatch(look), UNUSED_ARE[kept]] for kept, look in KEPT.items()
+                 if kept in unused],
+        "whose": {kept: about or "there is none" for kept, about in UNUSED_ARE.items()},
         "intervals": [
             [hart, first, last, at[owner], start - report.start, end - report.start]
             for hart, first, last, owner, start, end in blocks(report)
@@ -66,33 +67,23 @@ def content(report: JointReport) -> dict:
 
 
 def owners_of(report: JointReport) -> list[str]:
-    """All owners: the host, firmware, and guests in the order of their names."""
+    """All owners: the host, and guests in the order of their names."""
     guests = {one.name for one in report.guests} | {one.owner for one in report.owners}
-    return ["host", FIRMWARE, *sorted(guests - {"host", FIRMWARE}, key=natural)]
-
-
-def natural(name: str) -> list:
-    """vm2 before vm10."""
-    parts = name.removeprefix("vm").split("/")
-    return [int(part) if part.isdecimal() else -1 for part in parts] + [name]
+    return ["host", *sorted(guests - {"host"}, key=natural)]
 
 
 def look_of(name: str, names: list[str]) -> str:
-    if name in ("host", FIRMWARE):
-        return swatch("kernel" if name == "host" else "comm")
-    return swatch(GUESTS[(names.index(name) - 2) % len(GUESTS)])
+    if name == "host":
+        return swatch("kernel")
+    return swatch(GUESTS[(names.index(name) - 1) % len(GUESTS)])
 
 
 def blocks(report: JointReport) -> list[tuple]:
     """(hart, first counter, last counter, owner, start, end): counters beside each other that
-    somebody had for the same time are one. The clock is firmware's."""
+    somebody had for the same time are one."""
     found: list[list] = []
-    clocks = [
-        CounterOwner(hart, CLOCK, FIRMWARE, report.start, report.end)
-        for hart in range(report.harts)
-    ]
     by_time = sorted(
-        (*report.owners, *clocks),
+        report.owners,
         key=lambda one: (one.hart, one.start, one.end, one.owner, one.counter),
     )
     for one in by_time:

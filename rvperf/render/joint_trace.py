@@ -7,7 +7,7 @@ in us (the format's unit), of the emulated clock from the start.
 
 from collections.abc import Iterator
 
-from rvperf.render.joint_page import CLOCK, FIRMWARE, FIXED
+from rvperf.render.joint import FIXED, UNUSED_ARE, unused_of
 from rvperf.render.long_json import written
 from rvperf.results import JointReport
 
@@ -25,9 +25,7 @@ def events(report: JointReport) -> Iterator[dict]:
         return (time - report.start) / 1000
 
     for hart in range(report.harts):
-        yield from names(hart)
-        span = us(report.end)
-        yield slice_of(hart, CLOCK, FIRMWARE, 0, span)
+        yield from names(hart, unused_of(report))
     for one in report.owners:
         yield slice_of(one.hart, one.counter, one.owner, us(one.start), us(one.end) - us(one.start))
     for one in report.overflows:
@@ -54,11 +52,13 @@ def events(report: JointReport) -> Iterator[dict]:
             }
 
 
-def names(hart: int) -> Iterator[dict]:
+def names(hart: int, unused: tuple[str, ...]) -> Iterator[dict]:
     pid = hart_id(hart)
     yield named("process_name", pid, 0, f"hart {hart}")
-    for counter in range(32):
+    for counter, kept in enumerate(unused):
         text = FIXED[counter] if counter < len(FIXED) else f"hpmcounter{counter}"
+        if UNUSED_ARE[kept]:
+            text += f" ({UNUSED_ARE[kept].split(',')[0]})"
         yield named("thread_name", pid, counter + 1, text)
     for mode, tid in OVERFLOWS.items():
         yield named("thread_name", pid, tid, f"overflow interrupts to {mode}")

@@ -280,7 +280,8 @@ class Joint:
                     session.full = session.full or str(end)
         finally:
             signal.signal(signal.SIGINT, previous)
-        owners = tuple(interval for one in self.owners for interval in one.end())
+        now = max(one.hart.cycles for one in self.board.harts)
+        owners = tuple(interval for one in self.owners for interval in one.end(now))
         hosts = []
         for session in self.hosts:
             if isinstance(session, HostRecord):
@@ -469,6 +470,7 @@ class Joint:
             sessions=tuple(sessions),
             guests=tuple(self._figures(machine) for machine in self.machines),
             owners=owners,
+            unused=self.owners[0].unused(vpmu.reserved, (1 << FIRST + board.counters) - 1),
             owner_changes=sum(one.changes for one in self.owners),
             switches=sum(one.host.scheduler.switches for one in board.harts),
             migrations=sum(one.host.migrations for one in board.harts),

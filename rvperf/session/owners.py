@@ -8,6 +8,8 @@ from rvperf.results import CounterOwner
 from rvperf.stack.sbi import bits
 
 HOST = "host"
+CLOCK = 1
+"""The counter that is the time."""
 
 
 class Owners:
@@ -35,9 +37,8 @@ class Owners:
         self._now.clear()
         self._changed()
 
-    def end(self) -> tuple[CounterOwner, ...]:
-        """Until now: all intervals in which a counter was owned by somebody."""
-        now = self.hart.cycles
+    def end(self, now: int) -> tuple[CounterOwner, ...]:
+        """All intervals in which a counter was owned by somebody; `now` it is over."""
         for counter, (owner, since) in self._now.items():
             self._note(counter, owner, since, now)
         self._now.clear()
@@ -53,6 +54,24 @@ class Owners:
             if now > since
         ]
         return [*self.intervals, *going]
+
+    def unused(self, guests: int, there: int) -> tuple[str, ...]:
+        """As JointReport's. `guests` are the counters that are passed through, and `there` those
+        that the hart has, as masks."""
+        kept = self.host.core.driver.kept
+        # What firmware hasn't delegated the host has to ask it for, each time (SBI's CFG_MATCH).
+        others = "free" if kept else "firmware"
+
+        def of(counter: int) -> str:
+            if counter == CLOCK:
+                return "clock"
+            if not there >> counter & 1:
+                return "absent"
+            if guests >> counter & 1:
+                return "guests"
+            return HOST if kept >> counter & 1 else others
+
+        return tuple(map(of, range(32)))
 
     def _given(self, vcpu, counters: int) -> None:
         if vcpu is not None and vcpu.vpmu.reserved:

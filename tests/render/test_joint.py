@@ -48,6 +48,7 @@ def report(**changes) -> JointReport:
         totals=(
             Totals(START + 10**6, 2, 0, 1, 0, 0), Totals(START + 4 * 10**6, 7, 0, 1, 1, 1),
         ),
+        unused=("firmware", "clock", "firmware", "guests", "guests", *["free"] * 23, *["host"] * 4),
     )  # fmt: skip
     return JointReport(**(values | changes))
 
@@ -107,7 +108,9 @@ def test_the_host_is_left_and_guests_are_right(opened):
         (0.75, 4, "vm1"),
         (0.5, 31, "host"),
         (0.5, 20, "free"),
-        (0.5, 1, "firmware"),
+        (0.5, 30, "reserved for the host"),
+        (0.5, 2, "firmware's to hand out"),
+        (0.5, 1, "the time"),
     ],
 )
 def test_hovering_tells_who_owns_a_counter(opened, part, row, owner):
@@ -132,6 +135,22 @@ def test_dragging_zooms_and_whole_run_goes_back(opened):
     assert float(found[1]) == pytest.approx(1.5, abs=0.02)
     everything.click()
     assert not everything.is_enabled()
+
+
+def test_unused_counters_look_lighter_than_used_ones(opened):
+    """Those that are reserved for the host (30) beside one that it uses (31)."""
+    ink = opened.execute_script(
+        """const canvas = document.getElementById("canvas"), area = canvas.getContext("2d");
+        const scale = canvas.width / canvas.clientWidth;
+        const all = area.getImageData(0, 0, canvas.width, canvas.height);
+        return [30, 31, 20].map((row) => {
+          const y = Math.round((3 * 16 + 6 + 13 * row + 4) * scale) * all.width;
+          const line = all.data.slice(4 * (y + 300), 4 * (y + 500));
+          return new Set(line.filter((_, at) => at % 4 === 0)).size;
+        });"""
+    )
+    hatched, filled, free = ink
+    assert hatched > 2 and filled == free == 1
 
 
 def test_a_trace_has_owners_interrupts_and_totals():

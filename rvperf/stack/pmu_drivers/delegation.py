@@ -92,6 +92,11 @@ class DelegationDriver(SbiDriver):
         return info.firmware
 
     @property
+    def kept(self) -> int:
+        """As `Driver.kept`: firmware has delegated them for good."""
+        return self.counters & ~self._firmware_counters & self.limit
+
+    @property
     def _firmware_counters(self) -> int:
         return sum(1 << idx for idx, info in self.info.items() if info.firmware)
 

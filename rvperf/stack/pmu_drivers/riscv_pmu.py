@@ -98,6 +98,11 @@ class Driver:
         return sum(1 << idx for idx in self.events if not self.info[idx].firmware)
 
     @property
+    def kept(self) -> int:
+        """The hart's counters that it may take without asking anybody, as a mask."""
+        return 0
+
+    @property
     def width(self) -> int:
         """The width in bits of the programmable counters, 0 if there are none."""
         return next((info.width for idx, info in sorted(self.info.items()) if idx > 2), 0)
