@@ -1,13 +1,18 @@
 """`kvm run`: perf in several guests and in the host at the same time, on one board."""
 
 import json
+import os
 from collections import Counter
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from rvperf.cli import kvm_run as kvm_run_command
 from rvperf.cli import main
+from rvperf.cli.options import parse
 from rvperf.perfdata.reader import Reader
+from rvperf.session import joint as session
 from tests.oracles.babeltrace import babeltrace
 from tests.oracles.perf import perf
 
@@ -225,6 +230,47 @@ def test_pictures_tell_what_the_report_does(kvm_run, tmp_path):
     assert '"overflows"' in (tmp_path / "k.html").read_text()
 
 
+def joint(words, watch=None):
+    """A run without its output: what it gives."""
+    options, _ = parse(kvm_run_command.OPTIONS, words)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    guests = [kvm_run_command.Inner(text, (nowhere,) * 3) for text in options["guest"]]
+    hosts = [kvm_run_command.Inner(text, (nowhere,) * 3, guests[0]) for text in options["host"]]
+    requests = [tuple(one.request for one in side) for side in (guests, hosts)]
+    asked = kvm_run_command.options_of(options)
+    try:
+        return session.run(*requests, asked, watch=watch)
+    finally:
+        os.close(nowhere)
+
+
+@pytest.mark.parametrize("vpmu", ["trap", "sbi", "snapshot", "deleg", "mediated", "passthrough"])
+def test_who_looks_on_changes_nothing_and_sees_counts_grow(vpmu):
+    words = [
+        "--vpmu", vpmu, "--counters", "4", "--slice", "300us", "--harts", "2",
+        "--migrate-every", "700us", "--guest", f"stat -e instructions:u,cycles,task-clock {SORT}",
+        "--guest", f"record -o /dev/null -e instructions:u -c 50000 {SIEVE}", "--vcpus", "2",
+        "--host", "stat -e instructions:GH,instructions:H -I 1",
+    ]  # fmt: skip
+    seen, looks = [], count()
+
+    def look(running):
+        if not next(looks) % 4:
+            seen.append(running.so_far())
+
+    watched = joint(words, look)
+    assert joint(words) == watched
+    end = watched.report.sessions
+    for place in (0, 2):
+        values = [[one.value or 0 for one in report.sessions[place].counts] for report in seen]
+        for so_far, last in zip(zip(*values, strict=True), end[place].counts, strict=True):
+            assert list(so_far) == sorted(so_far) and len(set(so_far)) > 20 or not last.supported
+            assert so_far[-1] <= (last.value or 0)
+    saves = [report.totals[-1].saves for report in seen if report.totals]
+    assert saves == sorted(saves)
+    assert saves[-1] <= sum(one.saves for one in watched.report.guests)
+
+
 def test_a_ctf_trace_tells_what_the_report_does(kvm_run, tmp_path):
     words = [
         "--guest", f"{SAMPLE} {SORT}", "--guest", f"{COUNT} {SORT}", "--slice", "500us",
@@ -233,18 +279,22 @@ def test_a_ctf_trace_tells_what_the_report_does(kvm_run, tmp_path):
     _, report, _ = kvm_run(*words, "--ctf", "trace")
     events, complaints = babeltrace(tmp_path / "trace")
     assert complaints == ""
-    count = Counter(name for _, name, _, _ in events)
+    found = Counter(name for _, name, _, _ in events)
 
     def total(what):
         return sum(one[what] for one in report["guests"])
 
-    assert count["vm_exit"] == total("vm_exits") > 20
-    assert count["counters_save"] == total("saves") > 3
-    assert count["counters_restore"] == total("restores")
-    assert count["vcpu_migrate"] == report["migrations"] > 3
-    assert count["vcpu_put"] == report["switches"]
-    assert count["sbi_call"] == report["sbi_calls"] + total("guest_sbi_calls")
-    assert count["overflow_interrupt"] == sum(report["overflow_irqs"].values()) > 15
+    assert found["vm_exit"] == total("vm_exits") > 20
+    assert found["counters_save"] == total("saves") > 3
+    assert found["counters_restore"] == total("restores")
+    for one in report["guests"]:
+        for kind, what in (("counters_save", "saves"), ("counters_restore", "restores")):
+            its = [e for e in events if e[1] == kind and f'"{one["name"]}"' in e[3]]
+            assert len(its) == one[what] > 0
+    assert found["vcpu_migrate"] == report["migrations"] > 3
+    assert found["vcpu_put"] == report["switches"]
+    assert found["sbi_call"] == report["sbi_calls"] + total("guest_sbi_calls")
+    assert found["overflow_interrupt"] == sum(report["overflow_irqs"].values()) > 15
     owned = [(one["start"], str(one["hart"]), one["counter"]) for one in report["owners"]]
     begun = [
         (time, hart, int(fields.split(",")[0].split()[-1]))

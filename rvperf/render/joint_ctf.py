@@ -96,6 +96,7 @@ STREAMS = (
             "vcpu_migrate": {"vcpu": "text", "hart": "uint32"},
             "counters_save": {"vcpu": "text", "registers": "uint32"},
             "counters_restore": {"vcpu": "text", "registers": "uint32"},
+            "script": {"vcpu": "text", "what": "text", "about": "text"},
             "sbi_call": {
                 "caller": "text",
                 "mode": "mode",
@@ -209,6 +210,8 @@ def hart_events(report: JointReport, happened: Iterable[HartEvent], hart: int) -
     found += [(one.start, "counter_begin", (one.counter, one.owner)) for one in owned]
     found += [(one.time, "overflow_interrupt", (one.mode, one.owner))
               for one in report.overflows if one.hart == hart]  # fmt: skip
+    found += [(one.time, "script", (one.name, one.what, one.about))
+              for one in report.happened if one.hart == hart]  # fmt: skip
     found += [(one.time, one.kind, values_of(one)) for one in happened if one.hart == hart]
     return sorted(found, key=lambda one: one[0])
 

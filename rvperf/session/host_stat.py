@@ -8,6 +8,7 @@ from rvperf.results import Count, Exit, HostCounts, Interval, StatResult
 from rvperf.session import HARDWARE
 from rvperf.session.attributes import How, excluded_sides
 from rvperf.stack.events_core import EventAttr
+from rvperf.stack.hypervisor import HostEvents
 from rvperf.stack.kernel.driven_perf import SELECTORS
 
 NOBODY = How()
@@ -99,7 +100,7 @@ class HostStat:
         self.told(interval)
 
     @staticmethod
-    def _values(one, events) -> list:
+    def _values(one, events, read=lambda core, event: core.read(event)) -> list:
         """(count, enabled, running) of each event on a hart."""
         found = []
         for several in events:
@@ -109,7 +110,7 @@ class HostStat:
             total = (0, 0, 0)
             for event in several:
                 core = event.context.task.hypervisor.core if event.context.task else one.host.core
-                value = core.read(event)
+                value = read(core, event)
                 total = tuple(
                     a + b
                     for a, b in zip(total, (value.count, value.enabled, value.running), strict=True)
@@ -131,6 +132,17 @@ class HostStat:
                 )  # fmt: skip
         return tuple(counts)
 
+    @property
+    def whose(self) -> str:
+        """What is counted."""
+        return "system wide" if self.request.vm is None else f"vm{self.request.vm}"
+
+    def so_far(self) -> tuple[Count, ...]:
+        """What has been counted until now; nothing is done for it on the board."""
+        if not self.opened:
+            return ()
+        return self._counts(summed([self._values(*each, HostEvents.peek) for each in self.opened]))
+
     def finish(self) -> HostCounts:
         """The guests have gone."""
         last = {one: self._values(one, events) for one, events in self.opened}
@@ -140,10 +152,9 @@ class HostStat:
         ended = max(one.hart.cycles for one, _ in self.opened)
         if self.request.interval_ns and ended > self.began:
             self._interval(ended - self.began, total)
-        whose = "system wide" if self.request.vm is None else f"vm{self.request.vm}"
         return HostCounts(
             StatResult(
-                command=(whose,),
+                command=(self.whose,),
                 counts=self._counts(total),
                 elapsed=ended - self.began,
                 user=None,

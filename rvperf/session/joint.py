@@ -291,9 +291,7 @@ class Joint:
             session.finish()
         guests = tuple(session.finish() for session in self.sessions)
         report = self._report(guests, hosts, owners)
-        return JointResult(
-            guests, tuple(hosts), report, self.destroyed, self.moments.hart_events()
-        )
+        return JointResult(guests, tuple(hosts), report, self.destroyed, self.moments.hart_events())
 
     def _host_driver(self, level):
         return host_driver_of(vpmu_for(self.options.machine), level, self.hosts_counters())
@@ -306,6 +304,12 @@ class Joint:
         for machine in self.machines:
             own &= ~machine.vpmu.reserved
         return own
+
+    def _unused(self) -> tuple[str, ...]:
+        passed = 0
+        for machine in self.machines:
+            passed |= machine.vpmu.reserved
+        return self.owners[0].unused(passed, (1 << FIRST + self.board.counters) - 1)
 
     def _look(self) -> None:
         for session in (*self.all, *self.hosts):
@@ -427,15 +431,15 @@ class Joint:
             recorded = isinstance(session, GuestSession | HostRecord)
             samples = session.recording.samples if recorded else None
             if isinstance(session, HostStat):
-                last = session.intervals[-1].counts if session.intervals else ()
-                found.append(JointSession("host", ("system wide",), counts=last))
+                found.append(JointSession("host", (session.whose,), counts=session.so_far()))
             elif isinstance(session, HostRecord):
                 found.append(
                     JointSession("host", session.request.command, samples, session.recording.lost)
                 )
             else:
                 name, argv = self.names[session.machine.vcpu], session.request.workload.argv
-                found.append(JointSession(name, argv, samples))
+                counts = session.so_far() if isinstance(session, GuestStat) else ()
+                found.append(JointSession(name, argv, samples, counts=counts))
         return tuple(found)
 
     def _report(self, guests, hosts, owners) -> JointReport:
@@ -470,7 +474,7 @@ class Joint:
             sessions=tuple(sessions),
             guests=tuple(self._figures(machine) for machine in self.machines),
             owners=owners,
-            unused=self.owners[0].unused(vpmu.reserved, (1 << FIRST + board.counters) - 1),
+            unused=self._unused(),
             owner_changes=sum(one.changes for one in self.owners),
             switches=sum(one.host.scheduler.switches for one in board.harts),
             migrations=sum(one.host.migrations for one in board.harts),

@@ -41,7 +41,6 @@ class Moments:
         self._began = 0
         self._width = 1000  # ns
         self._bins: dict[int, list[int]] = {}
-        self._saved = (0, 0)
 
     def begin(self, now: int) -> None:
         """From now on."""
@@ -60,7 +59,6 @@ class Moments:
 
     def totals(self) -> tuple[Totals, ...]:
         """What there was from the beginning to some moments, the last of which is the end."""
-        self._look(max(one.hart.cycles for one in self.board.harts))
         sums, found = [0] * 5, []
         for number, counts in sorted(self._bins.items()):
             sums = [a + b for a, b in zip(sums, counts, strict=True)]
@@ -86,6 +84,8 @@ class Moments:
         def hear(what: str, vcpu, about) -> None:
             if what == "migrate":
                 about = next(n for n, each in enumerate(self.board.harts) if each.host is about)
+            elif what in ("save", "restore"):
+                self._bin(one.hart.cycles)[3 if what == "save" else 4] += 1
             rest = () if about is None else (about,)
             self._note(one.hart.cycles, number, KINDS[what], self.name_of(vcpu), rest)
 
@@ -105,9 +105,8 @@ class Moments:
                 about = MODES[operation[1]], operation[2]
                 self._note(now, number, "vm_exit", self.name_of(level.vcpu), about)
             elif what == "enter":
-                now, about = level.hart.cycles, (MODES[operation[1]],)
-                self._look(now)
-                self._note(now, number, "vm_entry", self.name_of(level.vcpu), about)
+                about = (MODES[operation[1]],)
+                self._note(level.hart.cycles, number, "vm_entry", self.name_of(level.vcpu), about)
             elif what == "call":
                 now = level.hart.cycles
                 hart = self._number(level.hart) if number is None else number
@@ -121,16 +120,6 @@ class Moments:
 
     def _number(self, hart) -> int:
         return next(n for n, one in enumerate(self.board.harts) if one.hart is hart)
-
-    def _look(self, now: int) -> None:
-        """Note how many saves and restores there have been."""
-        vpmus = {id(machine.vpmu): machine.vpmu for machine in self.machines}.values()
-        saved = sum(one.times_saved for one in vpmus), sum(one.times_restored for one in vpmus)
-        if saved != self._saved:
-            counts = self._bin(now)
-            counts[3] += saved[0] - self._saved[0]
-            counts[4] += saved[1] - self._saved[1]
-            self._saved = saved
 
     def _bin(self, now: int) -> list[int]:
         number = max(now - self._began, 0) // self._width

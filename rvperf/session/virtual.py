@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 
 from isa.record import Record
 from rvperf.events import Event
 from rvperf.machine.csrs import QUIRKS as HARTS
-from rvperf.machine.hart import VS
+from rvperf.machine.hart import VS, VU
 from rvperf.machine.ram import Window
 from rvperf.results import Count, KvmStatResult, StatResult, VmExitRow
 from rvperf.session import (
@@ -331,10 +332,29 @@ class GuestStat:
         self.perf = kernel.perf = DrivenPerf(kernel, asked, machine.driver(), Details())
         machine.perf_begins("stat", self.perf)
         self.read: dict = {}
+        self._seen: tuple[Count, ...] = ()
         machine.at_end = lambda: self.read.update(self.perf.counts())
 
     def opened(self) -> None:
         """Nothing is written before there are counts."""
+
+    def so_far(self) -> tuple[Count, ...]:
+        """What has been counted until now, as far as can be told without disturbing the guest: the
+        last that was seen while its program ran on a hart."""
+        machine, vcpu = self.machine, self.machine.vcpu
+        if self.read:
+            self._seen = self._counts(self.read)
+        elif machine.host.vcpu is vcpu and machine.hart.mode == VU:
+            held = partial(machine.vpmu.holds, vcpu)
+            in_user_mode = max(machine.hart.cycles - machine.kernel.entered, 0)
+            self._seen = self._counts(self.perf.so_far(held), in_user_mode)
+        return self._seen
+
+    def _counts(self, read: dict, running: int = 0) -> tuple[Count, ...]:
+        return tuple(
+            _count(self.machine, number, event, read, running)
+            for number, event in enumerate(self.request.events)
+        )
 
     def finish(self) -> StatResult:
         """What was counted, after the run."""
@@ -342,10 +362,7 @@ class GuestStat:
         kernel = machine.kernel
         return StatResult(
             command=request.workload.argv,
-            counts=tuple(
-                _count(machine, number, event, self.read)
-                for number, event in enumerate(request.events)
-            ),
+            counts=self._counts(self.read),
             elapsed=machine.hart.cycles - machine.began,
             user=kernel.user_ns,
             system=kernel.system_ns,
@@ -354,8 +371,11 @@ class GuestStat:
         )
 
 
-def _count(machine: VirtualMachine, number: int, event: Event, read: dict) -> Count:
-    """What perf stat in the guest read of an event."""
+def _count(
+    machine: VirtualMachine, number: int, event: Event, read: dict, running: int = 0
+) -> Count:
+    """What perf stat in the guest read of an event. A program has been in user mode for `running`
+    ns that the kernel doesn't know of yet."""
     kernel = machine.kernel
     shown = (event.name, event.symbol)
     details = {"unit": event.unit, "scale": event.scale, "context": event.context}
@@ -364,8 +384,10 @@ def _count(machine: VirtualMachine, number: int, event: Event, read: dict) -> Co
         if found is None or not found.supported:
             return Count(*shown, None, supported=False, **details)
         return Count(*shown, found.count, enabled=found.enabled, running=found.running, **details)
-    ran = kernel.user_ns + kernel.system_ns
+    ran = kernel.user_ns + kernel.system_ns + running
     value = software_value(kernel, event, machine.hart.cycles - machine.began)
+    if event.source in ("task-clock", "cpu-clock", "user_time"):
+        value += running
     times = value if event.kind == "tool" else ran
     return Count(*shown, value, enabled=times, running=times, **details)
 

@@ -92,7 +92,7 @@ def test_what_was_not_kept_is_discarded_events(tmp_path):
 
 def test_a_trace_replaces_one_of_ours_and_all_of_it(tmp_path):
     written(tmp_path, report(harts=3))
-    events, complaints = written(tmp_path, report(owners=(), overflows=(), totals=()))
+    events, complaints = written(tmp_path, report(owners=(), overflows=(), totals=(), unused=()))
     assert (events, complaints) == ([], "")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["hart_0", "machine", "metadata"]
 
@@ -117,7 +117,7 @@ def test_an_owner_before_the_start_is_in_the_stream(tmp_path):
     """Harts begin a little apart."""
     early = CounterOwner(0, 31, "host", START - 500, START + 10)
     late = OverflowInterrupt(START + 10**9, 0, "M", "firmware")
-    events, complaints = written(tmp_path, report(owners=(early,), overflows=(late,)))
+    events, complaints = written(tmp_path, report(owners=(early,), overflows=(late,), unused=()))
     assert complaints == ""
     assert [time for time, *_ in events if time not in (START + 10**6, START + 4 * 10**6)] == [
         START - 500, START + 10, START + 10**9,

@@ -154,6 +154,16 @@ class EventsCore:
         """perf_event_read_value(): the event's and its clones' count and times."""
         return self._total(event, self._read)
 
+    def peek(self, event: PerfEvent, held: Callable[[int], int]) -> Reading:
+        """What `read` would give, without doing anything for it: `held` gives what a counter holds,
+        by number."""
+        count, enabled, running = event.gone.count, event.gone.enabled, event.gone.running
+        for one in (event, *event.children):
+            count += self.driver.peek(one, held)
+            more = one.times(one.context.now)
+            enabled, running = enabled + more[0], running + more[1]
+        return Reading(count, enabled, running)
+
     def read_group(self, leader: PerfEvent) -> list[Reading]:
         """PERF_FORMAT_GROUP: all of a group at one moment, the leader first."""
         for one in (leader, *leader.children):

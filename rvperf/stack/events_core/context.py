@@ -44,6 +44,11 @@ class Context:
         """It is about to be scheduled in."""
         self._since = self.clock()
 
+    @property
+    def now(self) -> int:
+        """What `time` would be after `update_time`."""
+        return self.time if self._since is None else self.time + self.clock() - self._since
+
     def update_time(self) -> None:
         """update_context_time()."""
         if self._since is not None:

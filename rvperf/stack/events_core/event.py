@@ -116,13 +116,18 @@ class PerfEvent(HwEvent):
     def update_time(self) -> None:
         """perf_event_update_time(): give the time that has passed to what it was spent as."""
         now = self.context.time
-        spent, self.stamp = now - self.stamp, now
+        self.enabled, self.running = self.times(now)
+        self.stamp = now
+
+    def times(self, now: int) -> tuple[int, int]:
+        """`enabled` and `running` at a time of the context's."""
+        spent = now - self.stamp
         # A member of a group that is off isn't enabled either.
         status = self.leader.status if self.leader.status <= Status.OFF else self.status
-        if status >= Status.INACTIVE:
-            self.enabled += spent
-        if status >= Status.ACTIVE:
-            self.running += spent
+        return (
+            self.enabled + spent * (status >= Status.INACTIVE),
+            self.running + spent * (status >= Status.ACTIVE),
+        )
 
     def set_status(self, status: Status) -> None:
         """perf_event_set_state(). A leader's going on or off is its siblings' too."""

@@ -21,7 +21,7 @@ from isa.csrs import CSR_NAMES, CSR_NUMBERS
 from isa.modes import VS, VU, S
 from isa.routing import INTERRUPT, LCOFI, VSLCOFI
 from rvperf.machine.timing import CYCLES_A_TICK
-from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
+from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent, Reading
 from rvperf.stack.level import Level
 from rvperf.stack.pmu_drivers.event import HwEvent
 from rvperf.stack.pmu_drivers.riscv_pmu import Driver
@@ -138,6 +138,11 @@ class HostEvents(EventsCore):
     enable, disable = _closed(EventsCore.enable), _closed(EventsCore.disable)
     read, read_group = _closed(EventsCore.read), _closed(EventsCore.read_group)
     set_period = _closed(EventsCore.set_period)
+
+    def peek(self, event: PerfEvent, held: Callable[[int], int] | None = None) -> Reading:
+        """As `EventsCore.peek`, of the hart's counters."""
+        return super().peek(event, held or self.host.hart.pmu.value)
+
     switch_in, switch_out = _closed(EventsCore.switch_in), _closed(EventsCore.switch_out)
 
 

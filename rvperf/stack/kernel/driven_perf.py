@@ -167,6 +167,16 @@ class DrivenPerf(PerfEvents):
                 found[number] = Counted(value.count, value.enabled, value.running)
         return found
 
+    def so_far(self, held: Callable[[int], int]) -> dict[int, Counted]:
+        """What `counts` would give, without anything being done for it: `held` gives what a counter
+        holds, by number."""
+        found = {one.number: Counted() for one in self.open}
+        found |= {number: Counted(supported=False) for number in self.refused}
+        for number, event in self.events.items():
+            value = self.core.peek(event, held)
+            found[number] = Counted(value.count, value.enabled, value.running)
+        return found
+
     # Working with interrupts off, and on.
 
     @contextmanager

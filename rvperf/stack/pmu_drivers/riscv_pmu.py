@@ -180,6 +180,13 @@ class Driver:
         """Bring the event's count up to date."""
         self._update(event)
 
+    def peek(self, event: HwEvent, held: Callable[[int], int]) -> int:
+        """What the event's count would be after `read`, without doing anything for it: `held` gives
+        what a counter holds, by number."""
+        if event.state & State.STOPPED or event.idx is None or self.info[event.idx].firmware:
+            return event.count
+        return event.count + (held(event.idx) - event.prev_count & self._mask(event))
+
     def overflow(self, deliver: Callable[[HwEvent], bool]) -> int:
         """Serve the counters' interrupt: `deliver` each event whose period is over, while all
         counters stand still. How many there were.

@@ -286,6 +286,14 @@ class KvmPmu(Vpmu):
         pmc.value, pmc.counted = pmc.value + since & MASK, count
         return pmc.value
 
+    def holds(self, vcpu, number: int) -> int:
+        """As `Vpmu.holds`."""
+        pmc = self.pmcs[number]
+        if pmc.event is None:
+            return pmc.value
+        since = 0 if "kvm-cumulative-read" in self.quirks else pmc.counted
+        return pmc.value + vcpu.hypervisor.core.peek(pmc.event).count - since & MASK
+
     # CSRs that trap (kvm_riscv_vcpu_pmu_read_hpm).
 
     def access(self, vcpu, access: CsrAccess) -> bool:

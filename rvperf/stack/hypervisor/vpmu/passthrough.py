@@ -223,6 +223,12 @@ class PassthroughPmu(Vpmu):
         self.images[vcpu] = Image(values, events, inhibited, hypervisor.read(VSISELECT))
         self.saved(hypervisor, vcpu, 2 * len(values))
 
+    def holds(self, vcpu, number: int) -> int:
+        """As `Vpmu.holds`."""
+        if vcpu in self.images:
+            return self.images[vcpu].values[number]
+        return self.resident.hart.pmu.value(number) if self.resident else 0
+
     def settle(self, vcpu) -> None:
         """What has overflown is pending by now, if that takes its time, and is the vCPU's."""
         hypervisor = self.resident

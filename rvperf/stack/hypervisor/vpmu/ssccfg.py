@@ -114,6 +114,10 @@ class SsccfgPmu(Vpmu):
         """A counter's value now."""
         return self.values[number]
 
+    def holds(self, vcpu, number: int) -> int:
+        """As `Vpmu.holds`."""
+        return self.values[number]
+
     def set_value(self, vcpu, number: int, value: int) -> None:
         """The guest has written a counter."""
         self.values[number] = value
@@ -151,6 +155,13 @@ class TrapPmu(SsccfgPmu):
         self.values[number] = self.values[number] + count - self.counted[number] & MASK
         self.counted[number] = count
         return self.values[number]
+
+    def holds(self, vcpu, number: int) -> int:
+        """As `Vpmu.holds`."""
+        if (event := self.host[number]) is None:
+            return self.values[number]
+        more = vcpu.hypervisor.core.peek(event).count - self.counted[number]
+        return self.values[number] + more & MASK
 
     def set_value(self, vcpu, number: int, value: int) -> None:
         """As `SsccfgPmu.set_value`."""
@@ -218,6 +229,12 @@ class MediatedPmu(SsccfgPmu):
 
     name = "mediated"
     host_counts_guests = False
+    within = False
+    """Whether the hardware has the guest's registers."""
+
+    def holds(self, vcpu, number: int) -> int:
+        """As `Vpmu.holds`."""
+        return vcpu.hypervisor.hart.pmu.value(number) if self.within else self.values[number]
 
     def loaded(self, vcpu) -> None:
         """The guest may read its counters."""
@@ -237,6 +254,7 @@ class MediatedPmu(SsccfgPmu):
             hypervisor.write(SIREG, self.values[number])
             hypervisor.write(SIREG2, hardware_event(self.events[number]))
         self.restored(hypervisor, vcpu, 2 * self.present.bit_count())
+        self.within = True
         others = hypervisor.read(SCOUNTINHIBIT) & ~self.present
         hypervisor.write(SCOUNTINHIBIT, others | self.inhibited)
 
@@ -252,6 +270,7 @@ class MediatedPmu(SsccfgPmu):
                 self.events[number] |= OF
                 overflown = True
         self.saved(hypervisor, vcpu, 2 * self.present.bit_count())
+        self.within = False
         if overflown:
             hypervisor.clear(SIP, LCOFI)
             hypervisor.inject(vcpu, Interrupt.COUNTER_OVERFLOW)
