@@ -25,6 +25,7 @@ from rvperf.results import JointReport, JointSession
 COLOURS = ("dark_orange", "magenta", "green", "cyan", "yellow", "red")
 """Guests', in turn."""
 HOST = "dodger_blue1"
+DIM = "grey50"
 NAMES = 15  # columns
 MODES = ("M", "HS", "VS")
 LEAST = 6  # rows of sessions
@@ -69,7 +70,7 @@ def strip_lines(report: JointReport, width: int, height: int, hart: int) -> list
     """Overflow interrupts by mode, and a line for each counter; counters that are alike share one
     if there is no room for all."""
     styles = styles_of(letters_of(report))
-    room = max(width - NAMES - 1, 8)
+    room = room_of(width)
     rows = [overflow_line(report, mode, room, hart) for mode in MODES]
     drawn = drawn_strips(report, hart, room)
     if height - len(rows) >= COUNTERS:
@@ -85,22 +86,27 @@ def strip_lines(report: JointReport, width: int, height: int, hart: int) -> list
     return rows
 
 
+def room_of(width: int) -> int:
+    """Columns of a counter's time."""
+    return max(width - NAMES - 1, 8)
+
+
 def legend_line(report: JointReport, width: int, hart: int) -> Text:
     """What the letters there are say, in short words if there is no room for more."""
     letters = letters_of(report)
     styles = styles_of(letters)
-    seen = set().union(*drawn_strips(report, hart, max(width - NAMES - 1, 8)))
+    seen = set().union(*drawn_strips(report, hart, room_of(width)))
     shown = [(letter, about) for letter, about in legend(letters) if letter in seen]
     if sum(len(about) + 4 for _, about in shown) + 1 > width:
         shown = [(letter, SHORT.get(letter, about)) for letter, about in shown]
     line = Text(" ")
     for letter, about in shown:
-        line.append(letter, styles.get(letter, "bright_black")).append(f" {about}  ")
+        line.append(letter, styles.get(letter, DIM)).append(f" {about}  ")
     return line
 
 
 def painted(text: str, styles: dict[str, str]) -> Text:
-    return Text.assemble(*((letter, styles.get(letter, "bright_black")) for letter in text))
+    return Text.assemble(*((letter, styles.get(letter, DIM)) for letter in text))
 
 
 def styles_of(letters: dict[str, str]) -> dict[str, str]:
@@ -150,7 +156,11 @@ def lines_of(report: JointReport, width: int, height: int, hart: int = 0) -> lis
     title = f" rvperf kvm run: {report.vpmu}{policy}{number}, {spent:.3f} ms, {state}"
     lengths = [1 + sum(len(session_lines(one)) for one in report.sessions
                        if (one.name == "host") == host) for host in (True, False)]  # fmt: skip
-    above = min(max(*lengths, LEAST), max(height // 3, 3))
+    most = height - 4 - len(MODES) - COUNTERS
+    if most < LEAST:  # there isn't room for a line for each counter
+        most = max(height - 4 - len(MODES) - len(set(drawn_strips(report, hart, room_of(width)))),
+                   height // 3, 3)  # fmt: skip
+    above = min(max(*lengths, LEAST), most)
     known = legend_line(report, width, hart)
     below = height - above - 4
     strips = strip_lines(report, width, below, hart)
@@ -158,7 +168,7 @@ def lines_of(report: JointReport, width: int, height: int, hart: int = 0) -> lis
     return [
         Text(f"{title[:width]:<{width}}", style="reverse"),
         *sides(report, width, above),
-        Text("─" * width, style="bright_black"),
+        Text("─" * width, style=DIM),
         *strips,
         known,
         Text(totals_line(report), style="bold"),

@@ -59,6 +59,11 @@ class HartWithHost:
         """Cycles that 16 instructions have taken lately: how far it is to a deadline is a guess."""
 
     @property
+    def busy(self) -> bool:
+        """Whether a vCPU is on the hart or waits for it."""
+        return self.when is not None
+
+    @property
     def when(self) -> int | None:
         """When there is something to do here; None if nobody is left."""
         if self.host.vcpu is not None:

@@ -36,6 +36,7 @@ class HostStat:
         self.intervals: list[Interval] = []
         # What harts have read of intervals that not all have read yet.
         self._read: dict[int, dict] = {}
+        self._told = 0  # the last of them that all have read
         self._before: list = []
 
     def begin(self, one, now: int) -> None:
@@ -72,7 +73,8 @@ class HostStat:
         except OSError:
             return None
 
-    # Intervals: each hart reads when it is time there, and the last one makes the sum.
+    # Intervals: each hart reads when it is time there, and the last one makes the sum. On those
+    # that nobody runs on time doesn't pass, nor does anything count.
 
     def _next(self, one, events, time: int, number: int) -> None:
         def read() -> None:
@@ -82,10 +84,16 @@ class HostStat:
         one.host.at(time, read)
 
     def _arrived(self, number: int, one, values: list) -> None:
-        parts = self._read.setdefault(number, {})
-        parts[one] = values
-        if len(parts) == len(self.board.harts):
+        if number > self._told:
+            self._read.setdefault(number, {})[one] = values
+        while (number := self._told + 1) in self._read:
+            parts = self._read[number]
+            missing = [(other, events) for other, events in self.opened if other not in parts]
+            if any(other.busy for other, _ in missing):
+                break
+            parts |= {other: self._values(other, events) for other, events in missing}
             del self._read[number]
+            self._told = number
             self._interval(number * self.request.interval_ns, summed([*parts.values()]))
 
     def _interval(self, since: int, total: list) -> None:

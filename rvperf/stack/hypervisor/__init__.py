@@ -310,6 +310,8 @@ class Hypervisor(Level):
         """Go into the guest, with interrupts off."""
         self.charge(costs.RUN)
         self.clear(SSTATUS, SIE_BIT)
+        if not self.armed:  # the timer has fired since
+            self.arm()
         vcpu.vpmu.entering(vcpu)
         *_, self.host_scounteren, self.host_senvcfg = self.sequence(
             *self._injected(vcpu),
