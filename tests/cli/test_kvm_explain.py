@@ -16,7 +16,7 @@ SAYS = {
 SHOWS = {
     "single": "VU.*interrupt: IRQ_PMU_OVF.*scountovf.*the program goes on",
     "two": "VM exit.*sireg sireg2.*csrw vscountinhibit siselect sireg sireg2",
-    "migration": "sireg sireg2.*comes to hart \d.*csrw vscountinhibit siselect sireg sireg2",
+    "migration": "sireg sireg2.*comes to hart [01].*csrw vscountinhibit siselect sireg sireg2",
     "together": "VM exit: IRQ_PMU_OVF.*hpmcounter31.*enter VU",
     "shlcofideleg": "interrupt: IRQ_PMU_OVF.*PMU.COUNTER_STOP.*VM exit: EXC_SUPERVISOR_SYSCALL",
 }
