@@ -225,6 +225,8 @@ class PassthroughPmu(Vpmu):
 
     def holds(self, vcpu, number: int) -> int:
         """As `Vpmu.holds`."""
+        if number in self.taken:
+            return self.taken[number][0]
         if vcpu in self.images:
             return self.images[vcpu].values[number]
         return self.resident.hart.pmu.value(number) if self.resident else 0
