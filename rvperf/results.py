@@ -172,6 +172,13 @@ class JointSession(Record):
     why: str = ""
     output: str | None = None
     counts: tuple[Count, ...] = ()
+    listed: bool = False
+    """Whether it was a perf list, which leaves nothing."""
+
+    @property
+    def subcommand(self) -> str:
+        """perf's: stat, record or list."""
+        return "list" if self.listed else "stat" if self.samples is None else "record"
 
 
 class GuestFigures(Record):

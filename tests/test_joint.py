@@ -166,7 +166,10 @@ def test_a_host_that_wants_more_than_it_has_multiplexes(kvm_run):
          " Error: --host record: the host's perf has no program of its own; `ls'?\n"),
         (["--host", "stat -p vm7"], " Error: no vm7: there is vm0\n"),
         (["--guest", "stat -e nothing -- x"], "syntax error"),
-        (["--guest", "top"], " Error: --guest expects record or stat and its options, not `top'\n"),
+        (["--guest", "top"],
+         " Error: --guest expects record, stat or list and its options, not `top'\n"),
+        (["--host", "list --vm"], " Error: --host list: option `vm' is for a run alone\n"),
+        (["--guest", "list --what"], " --guest list: Error: unknown option `what'\n"),
         (["--migrate", "/nowhere"], " Error: /nowhere: No such file or directory\n"),
     ],
 )  # fmt: skip

@@ -32,12 +32,17 @@ def text(report: JointReport) -> str:
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n\n"
 
 
+def titled(session: JointSession) -> str:
+    """What perf did, and with what."""
+    return ": ".join(filter(None, (session.subcommand, " ".join(session.command))))
+
+
 def session_lines(session: JointSession) -> list[str]:
-    command = " ".join(session.command)
     if session.samples is None:
-        return [f"  {session.name:<8} stat: {command}"]
+        return [f"  {session.name:<8} {titled(session)}"]
     where = f" in {session.output}" if session.output else ""
     counts = f"{session.samples} samples{where}, {session.lost} lost"
+    command = " ".join(session.command)
     lines = [f"  {session.name:<8} record: {counts}: {command}"]
     if session.why:
         lines.append(f"  {'':<8} lost because {session.why}")

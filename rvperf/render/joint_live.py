@@ -10,7 +10,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.widgets import Static
 
-from rvperf.render.joint import counted, letters_of, ranges, strip
+from rvperf.render.joint import counted, letters_of, ranges, strip, titled
 from rvperf.results import JointReport, JointSession
 
 COLOURS = ("dark_orange", "magenta", "green", "cyan", "yellow", "red")
@@ -39,14 +39,14 @@ def sides(report: JointReport, width: int, height: int) -> list[Text]:
 
 
 def session_lines(session: JointSession) -> list[str]:
-    command = " ".join(session.command)
     if session.samples is None:
-        lines = [f" {session.name} stat: {command}"]
+        lines = [f" {session.name} {titled(session)}"]
         for count in session.counts:
             value, share = counted(count)
             lines.append(f"  {value:>15} {count.name} {share}")
         return lines
     lost = f", {session.lost} lost" if session.lost else ""
+    command = " ".join(session.command)
     return [f" {session.name} record: {session.samples} samples{lost}: {command}"]
 
 

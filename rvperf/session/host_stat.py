@@ -51,9 +51,8 @@ class HostStat:
             return None
         host = one.host
         exclude_host, exclude_guest = excluded_sides(event, NOBODY)
-        for vcpu in self.vcpus:
-            if not vcpu.vpmu.host_counts_guests and not exclude_guest:
-                return None
+        if counts_none_of(self.vcpus, exclude_guest):
+            return None
         attr = EventAttr(
             SELECTORS[HARDWARE[event.source]],
             exclude_user=event.exclude_user,
@@ -152,6 +151,12 @@ class HostStat:
             ),
             tuple(self.intervals),
         )
+
+
+def counts_none_of(vcpus, exclude_guest: bool) -> bool:
+    """Whether the host refuses events that count in guests too, since these vCPUs have all of the
+    PMU while they run."""
+    return not exclude_guest and any(not vcpu.vpmu.host_counts_guests for vcpu in vcpus)
 
 
 def summed(parts: list[list]) -> list:
