@@ -217,7 +217,8 @@ class Inner:
         shown = result if self.side == "--guest" else result.result
         counted = iter(shown.counts)
         shown = replace(
-            shown, counts=tuple(self.its.uncounted(event, counted) for event in self.events)
+            shown,
+            counts=tuple(self.its.shown(self.options, event, counted) for event in self.events),
         )
         with self.output:
             if not self.options.get("interval_print"):
@@ -232,7 +233,9 @@ class Inner:
         options = self.options
         if options["quiet"]:
             return
-        result = StatResult((), interval.counts, interval.time, 0, 0, Exit(code=0))
+        counted = iter(interval.counts)
+        counts = tuple(self.its.shown(options, event, counted) for event in self.events)
+        result = StatResult((), counts, interval.time, 0, 0, Exit(code=0))
         separator = options["field_separator"]
         if options["json_output"]:
             page = render.interval_json(interval.time, result)

@@ -152,10 +152,11 @@ def plain(value):
 
 
 def counted(count: Count) -> tuple[str, str]:
-    """What a counter has counted, and the share of the time that it has, if not all."""
+    """What a counter has counted, as perf estimates it, and the share of the time that it has,
+    if not all."""
     if not count.counted:
         return (NO_COUNT if count.supported else NO_EVENT), ""
     share = "" if count.running == count.enabled else f"{percent_running(count):.2f}%"
-    value = count.value * count.scale
+    value = count.extrapolated().value * count.scale
     shown = f"{value:,.2f} {count.unit}" if count.unit else f"{value:,.0f}"
     return shown.rstrip(), share

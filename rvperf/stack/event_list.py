@@ -60,3 +60,6 @@ class ListingGuest(Level):
 
     def interrupt(self, number: int) -> None:
         """A signal from outside: perf list is over before that matters."""
+
+    def switch_off(self) -> None:
+        """As `Kernel.switch_off`; it has nothing of the machine's own host's."""

@@ -154,6 +154,10 @@ class EventsCore:
         """perf_event_read_value(): the event's and its clones' count and times."""
         return self._total(event, self._read)
 
+    def known(self, event: PerfEvent) -> Reading:
+        """As `read`, by when it was brought up to date last: nothing is asked of the hardware."""
+        return self._total(event, lambda event: None)
+
     def read_group(self, leader: PerfEvent) -> list[Reading]:
         """PERF_FORMAT_GROUP: all of a group at one moment, the leader first."""
         for one in (leader, *leader.children):

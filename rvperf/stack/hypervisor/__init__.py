@@ -244,11 +244,13 @@ class Hypervisor(Level):
         vcpu.software.moves(to.hart)
         to.scheduler.add(vcpu)
         self.migrations += 1
+        vcpu.migrations += 1
 
     # A vCPU comes to the hart and leaves it (kvm_arch_vcpu_load, kvm_arch_vcpu_put).
 
     def load(self, vcpu: Vcpu) -> None:
         """Put a vCPU's state into the hart."""
+        vcpu.loads()
         self.charge(costs.LOAD)
         self.vcpu = vcpu
         hart, before = self.hart, self.counters_of
@@ -291,6 +293,7 @@ class Hypervisor(Level):
         vcpu.f = array("Q", hart.f[0:32].tobytes())
         vcpu.fcsr = hart.fcsr
         vcpu.vpmu.putting(vcpu)
+        vcpu.leaves()
         self.vcpu = None
 
     # World switches: __kvm_riscv_switch_to, with what kvm_arch_vcpu_ioctl_run does around it.
