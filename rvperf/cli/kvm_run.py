@@ -251,6 +251,7 @@ class Inner:
 
     def recorded(self, result) -> int:
         options = self.options
+        self.its.keep_truth(result, self.request.output)
         if not options["quiet"]:
             counted = options["buildid"] and not options["switch_output"]
             tell(self.its.summary(result, bool(self.request.compress), counted))

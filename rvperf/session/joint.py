@@ -175,6 +175,7 @@ class Joint:
             else:
                 self.hosts.append(HostRecord(request, options.machine, told, self.machines))
         programs = sorted({machine.program for machine in self.machines})
+        self.board.record_for(self.vcpus)
         self.board.make_engines(live | self._hosts_live(hosts), "\0".join(programs))
         self.owners = [
             Owners(number, one, self.names.__getitem__)
@@ -567,17 +568,6 @@ def check(guests, hosts, options: JointOptions) -> None:
     machine = options.machine
     if machine.vpmu == "passthrough":
         check_counters(machine.counters, options.reserve)
-    if len(guests) * options.vcpus > 1:
-        for request in guests:
-            if isinstance(request, RecordRequest):
-                lacking = {
-                    "--truth": request.truth,
-                    "--call-graph exact and lbr": request.how.callchain in ("exact", "lbr"),
-                    "-b": request.how.branches,
-                }
-                for option, given in lacking.items():
-                    if given:
-                        raise SessionError(f" Error: {option} needs a single vCPU", FAILED)
     for request in hosts:
         if request.vm is not None and request.vm >= len(guests):
             there = "vm0" if len(guests) == 1 else f"vm0 to vm{len(guests) - 1}"

@@ -128,8 +128,6 @@ class VirtualMachine:
         self.board = place.board if place else board_for(workload.engine, options, selectors)
         one = self.board.harts[place.hart if place else 0]
         self.firmware = one.firmware
-        if prepare:
-            prepare(one.hart)
         check_directories(workload)
         again = place.again if place else None
         if again:
@@ -139,13 +137,17 @@ class VirtualMachine:
         else:
             self._place(place, one.host)
         self.vpmu = self.vcpu.vpmu
+        if prepare:
+            prepare(self.vcpu.recorders)
         tally = again.kernel.tally if again else None
         self.kernel, program = self.make_kernel(tally)
+        self.vcpu.recorders.identify = getattr(self.kernel, "identify", None)
         self.vcpu.software = self.kernel
         if not again:
             self.host.add(self.vcpu)
         self.program = f"{workload.sysroot}\0{program}"
         if place is None:
+            self.board.record_for([self.vcpu])
             self.board.make_engines(live, self.program)
         self.interrupts = 0
         self.while_running = None
@@ -172,6 +174,10 @@ class VirtualMachine:
         self.vcpu.hypervisor = host
         self.memory = place.part(self.vm.memory) if place else self.vm.memory
         """What its kernel has of the VM's memory."""
+
+    def executed(self) -> list:
+        """As `Hart.executed`, of this vCPU's program wherever it ran."""
+        return self.vcpu.recorders.executed([one.hart for one in self.board.harts])
 
     def make_kernel(self, tally=None) -> tuple[Kernel, str]:
         """What runs in the VM, and the path of its program. SessionError."""

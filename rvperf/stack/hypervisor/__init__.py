@@ -277,6 +277,7 @@ class Hypervisor(Level):
         hart.f[0:32] = vcpu.f
         hart.fcsr = vcpu.fcsr
         hart.reservation = None
+        vcpu.recorders.load(hart)
         if self.core:
             self.core.switch_in(vcpu)
 
@@ -292,6 +293,7 @@ class Hypervisor(Level):
         vcpu.x = array("Q", hart.x[0:32].tobytes())
         vcpu.f = array("Q", hart.f[0:32].tobytes())
         vcpu.fcsr = hart.fcsr
+        vcpu.recorders.put(hart)
         vcpu.vpmu.putting(vcpu)
         vcpu.leaves()
         self.vcpu = None

@@ -13,6 +13,7 @@ from greenlet import greenlet
 
 from isa.csrs import CSR_NUMBERS
 from isa.routing import LCOFI, VS_INTERRUPTS, VSLCOFI
+from rvperf.machine.recorders import Recorders
 
 NEVER = (1 << 64) - 1
 SPP = 1 << 8
@@ -91,6 +92,8 @@ class Vcpu:
         self.halted = False
         self.stopped = False
         """It has ended (HART_STOP): it never runs again."""
+        self.recorders = Recorders()
+        """What a hart's recorders have of it."""
         self.fiber = greenlet(run)
 
     def forget(self) -> None:
