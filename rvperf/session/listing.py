@@ -23,6 +23,8 @@ class ListRequest(Record):
     workload: Workload = NOTHING
     events: tuple = ()
     """Those that counters have to count: none."""
+    vm: int | None = None
+    """The VM that a host's session is about: none in particular."""
 
     @property
     def selectors(self) -> list[int]:
