@@ -3,7 +3,9 @@
 All times are nanoseconds of the emulated machine. `session` makes these, `render` reads them.
 """
 
-from isa.record import Record
+from __future__ import annotations
+
+from isa.record import Record, replace
 
 
 class Count(Record):
@@ -36,6 +38,13 @@ class Count(Record):
     @property
     def counted(self) -> bool:
         return self.supported and self.value is not None and self.running > 0
+
+    def extrapolated(self) -> Count:
+        """With the value that it would have had, had it had a counter all the time that it was
+        enabled (perf_counts_values__scale() of libperf)."""
+        if not self.counted or self.running >= self.enabled:
+            return self
+        return replace(self, value=int(float(self.value) * self.enabled / self.running))
 
 
 class Exit(Record):
@@ -172,6 +181,13 @@ class JointSession(Record):
     why: str = ""
     output: str | None = None
     counts: tuple[Count, ...] = ()
+    listed: bool = False
+    """Whether it was a perf list, which leaves nothing."""
+
+    @property
+    def subcommand(self) -> str:
+        """perf's: stat, record or list."""
+        return "list" if self.listed else "stat" if self.samples is None else "record"
 
 
 class GuestFigures(Record):

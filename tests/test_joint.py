@@ -160,6 +160,47 @@ def test_a_host_that_wants_more_than_it_has_multiplexes(kvm_run):
     assert {one["counter"] for one in report["owners"] if one["owner"] == "host"} == {31}
 
 
+def test_a_count_that_is_multiplexed_is_an_estimate(kvm_run):
+    """perf stat scales; what the events have really counted is in the report, with the times."""
+    _, report, err = kvm_run(
+        "--guest", f"stat -x, -e cycles:u,branches:u,instructions:u {LS}", "--passthrough", "1",
+    )  # fmt: skip
+    rows = [line.split(",") for line in err.splitlines()[:2]]
+    for row, one in zip(rows, report["sessions"][0]["counts"], strict=False):
+        assert 0 < one["running"] < one["enabled"]
+        assert int(row[0]) == int(one["value"] * one["enabled"] / one["running"])
+    _, report, err = kvm_run(
+        "--guest", f"stat --no-scale -x, -e cycles:u,branches:u {LS}", "--passthrough", "1"
+    )
+    assert int(err.split(",")[0]) == report["sessions"][0]["counts"][0]["value"]
+
+
+def test_a_host_s_group_has_its_counters_together_or_none(kvm_run):
+    _, report, _ = kvm_run(
+        "--guest", f"{COUNT} -o /dev/null {LS}", "--reserve", "2",
+        "--host", "stat -x, -e {cycles:G,branches:G},{cycles:G,branches:G,instructions:G}",
+    )  # fmt: skip
+    running = [one["running"] for one in report["sessions"][1]["counts"]]
+    assert running[1] > 0 and abs(running[0] - running[1]) < 1000  # they are read one by one
+    assert running[2:] == [0, 0, 0]
+
+
+def test_what_the_host_s_kernel_counts_by_itself(kvm_run):
+    """Two vCPUs that share a hart have it half of the time each, and all of it together."""
+    software = "stat -x, -e task-clock,cs,migrations,duration_time"
+    _, report, _ = kvm_run(
+        "--guest", f"{COUNT} -o /dev/null {SORT}", "--guest", f"{COUNT} -o /dev/null {SORT}",
+        "--slice", "500us", "--host", software, "--host", f"{software} -p vm0",
+        "--host", f"{software} -p vm1",
+    )  # fmt: skip
+    everything, one, other = ([row["value"] for row in each["counts"]]
+                              for each in report["sessions"][2:])  # fmt: skip
+    assert everything[0] == everything[3] == report["end"] - report["start"]
+    assert 0.9 * everything[0] < one[0] + other[0] < everything[0]
+    assert everything[1] == one[1] + other[1] == report["switches"] > 4
+    assert everything[2] == 0
+
+
 @pytest.mark.parametrize(
     "words, line",
     [
@@ -173,7 +214,10 @@ def test_a_host_that_wants_more_than_it_has_multiplexes(kvm_run):
          " Error: --host record: the host's perf has no program of its own; `ls'?\n"),
         (["--host", "stat -p vm7"], " Error: no vm7: there is vm0\n"),
         (["--guest", "stat -e nothing -- x"], "syntax error"),
-        (["--guest", "top"], " Error: --guest expects record or stat and its options, not `top'\n"),
+        (["--guest", "top"],
+         " Error: --guest expects record, stat or list and its options, not `top'\n"),
+        (["--host", "list --vm"], " Error: --host list: option `vm' is for a run alone\n"),
+        (["--guest", "list --what"], " --guest list: Error: unknown option `what'\n"),
         (["--migrate", "/nowhere"], " Error: /nowhere: No such file or directory\n"),
     ],
 )  # fmt: skip

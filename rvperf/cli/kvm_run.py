@@ -10,7 +10,7 @@ from rvperf.cli.options import Option, Usage, parse, usage
 from rvperf.cli.streams import say, standard, tell
 from rvperf.cli.virtual_options import MACHINE, VPMU, Mistake
 
-SYNOPSIS = 'rvperf kvm run [<options>] --guest "{record|stat} ... -- <command>" [--host ...]'
+SYNOPSIS = 'rvperf kvm run [<options>] --guest "{record|stat|list} ... -- <command>" [--host ...]'
 POLICIES = ("lazy", "eager", "always")
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 FAILED_STATUS = 255
@@ -44,9 +44,10 @@ def policy(text: str) -> str:
 
 
 OPTIONS = (
-    Option("", "guest", "a VM, and what perf does in it: record or stat, its options and a command "
-           "(repeatable)", "several", "command line", ()),
-    Option("", "host", "what perf does on the host: record or stat with its options (repeatable)",
+    Option("", "guest", "a VM, and what perf does in it: record or stat, its options and a "
+           "command; or list (repeatable)", "several", "command line", ()),
+    Option("", "host", "what perf does on the host: record, stat or list with its options "
+           "(repeatable)",
            "several", "command line", ()),
     replace(VPMU, help=VPMU.help.replace(virtual_options.DEFAULT_DESIGN, "passthrough", 1),
             default="passthrough"),
@@ -99,7 +100,8 @@ def run(words: list[str]) -> int:
         return mistake.status
     try:
         guests = [Inner(text, descriptors) for text in options["guest"]]
-        hosts = [Inner(text, descriptors, guests[0]) for text in options["host"]]
+        first = next((one for one in guests if one.name != "list"), guests[0])
+        hosts = [Inner(text, descriptors, first) for text in options["host"]]
     except Usage as mistake:
         tell(mistake.message)
         return mistake.status
@@ -112,7 +114,8 @@ def run(words: list[str]) -> int:
 
 class Inner:
     """A quoted command line, parsed as it would be alone: what it asks for, and what to do with
-    what comes of it. A host's, which has no program, is given the first guest. Raises Usage."""
+    what comes of it. A host's, which has no program, is given the first guest that has one. Raises
+    Usage."""
 
     def __init__(self, text: str, descriptors, guest=None):
         from importlib import import_module
@@ -122,8 +125,8 @@ class Inner:
             words = shlex.split(text)
         except ValueError as error:
             raise Mistake(f" Error: {self.side} `{text}': {error}\n") from None
-        if not words or words[0] not in ("record", "stat"):
-            what = f"{self.side} expects record or stat and its options, not `{text}'"
+        if not words or words[0] not in ("record", "stat", "list"):
+            what = f"{self.side} expects record, stat or list and its options, not `{text}'"
             raise Mistake(f" Error: {what}\n")
         self.name = words[0]
         self.its = its = import_module(f"rvperf.cli.{self.name}")
@@ -136,6 +139,11 @@ class Inner:
             raise Mistake(f" {self.side} {self.name}: {text}\n") from None
         if self.options["vm"]:
             raise Mistake(f" Error: {self.side} {self.name}: option `vm' is for a run alone\n")
+        if self.name == "list":
+            self.checked(command)
+            self.command, self.request = ("list",), its.request_of(command)
+            self.output = None
+            return
         self.command = tuple(command)
         self.request = self.of_guest(words, descriptors) if guest is None else None
         if guest:
@@ -170,7 +178,7 @@ class Inner:
         found = self.checked(guest.command)
         if self.name == "record":
             options["output"] = options["output"] or "perf.data.kvm"
-            options["sysroot"] = options["sysroot"] or guest.options["sysroot"]
+            options["sysroot"] = options["sysroot"] or guest.options.get("sysroot")
             request = its.request_of(options, guest.command, found, descriptors, words)
             return replace(request, **whom)
         from rvperf.session.host_stat import HostStatRequest
@@ -202,13 +210,17 @@ class Inner:
             tell(f"{self.command[0]}: {what}\n")
         if self.name == "record":
             return self.recorded(result)
+        if self.name == "list":
+            self.its.show(self.options, result)
+            return 0
         if destroyed is not None:
             self.output.stream.close()
             return ended(self.command, result.exit)
         shown = result if self.side == "--guest" else result.result
         counted = iter(shown.counts)
         shown = replace(
-            shown, counts=tuple(self.its.uncounted(event, counted) for event in self.events)
+            shown,
+            counts=tuple(self.its.shown(self.options, event, counted) for event in self.events),
         )
         with self.output:
             if not self.options.get("interval_print"):
@@ -223,7 +235,9 @@ class Inner:
         options = self.options
         if options["quiet"]:
             return
-        result = StatResult((), interval.counts, interval.time, 0, 0, Exit(code=0))
+        counted = iter(interval.counts)
+        counts = tuple(self.its.shown(options, event, counted) for event in self.events)
+        result = StatResult((), counts, interval.time, 0, 0, Exit(code=0))
         separator = options["field_separator"]
         if options["json_output"]:
             page = render.interval_json(interval.time, result)
@@ -239,6 +253,7 @@ class Inner:
 
     def recorded(self, result) -> int:
         options = self.options
+        self.its.keep_truth(result, self.request.output)
         if not options["quiet"]:
             counted = options["buildid"] and not options["switch_output"]
             tell(self.its.summary(result, bool(self.request.compress), counted))

@@ -439,10 +439,7 @@ def sample(options, command, events, descriptors, words, whose=None) -> int:
     output, switching = request.output, options["switch_output"]
     told = (lambda text: None) if quiet else tell
     result = measure(options, request, told, whose)
-    if result.truth is not None and not result.full:
-        from rvperf.profile.truth import Truth, append
-
-        append(output, Truth(result.truth))
+    keep_truth(result, output)
     if output is None and result.full == os.strerror(errno.EPIPE):
         end_by(signal.SIGPIPE)
     if not quiet:
@@ -455,6 +452,14 @@ def sample(options, command, events, descriptors, words, whose=None) -> int:
     if result.interrupted or result.exit.signal is not None:
         end_by(signal.SIGINT if result.interrupted else result.exit.signal)
     return result.exit.code or 0
+
+
+def keep_truth(result, output: str) -> None:
+    """Put the exact counts into the file, if they were asked for."""
+    if result.truth is not None and not result.full:
+        from rvperf.profile.truth import Truth, append
+
+        append(output, Truth(result.truth))
 
 
 def measure(options, request, told, whose):

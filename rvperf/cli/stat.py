@@ -67,7 +67,7 @@ OPTIONS = (
     missing("t", "tid", "tid"),
     missing("a", "all-cpus"),
     missing("g", "group"),
-    Option("", "scale", "Use --no-scale to disable counter scaling for multiplexing"),
+    Option("", "scale", "Use --no-scale to disable counter scaling for multiplexing", default=True),
     Option("v", "verbose", "be more verbose (show counter open errors, etc)", "count", default=0),
     Option(
         "r",
@@ -243,13 +243,14 @@ def measure(options, command, events, descriptors) -> StatResult:
 
         result = virtual.stat(request, machine)
     counted = iter(result.counts)
-    return replace(result, counts=tuple(uncounted(event, counted) for event in events))
+    return replace(result, counts=tuple(shown(options, event, counted) for event in events))
 
 
-def uncounted(event: Event, counted) -> Count:
+def shown(options, event: Event, counted) -> Count:
     """The row of an event: the next of those that were counted, or that it can't be."""
     if event.countable:
-        return replace(next(counted), context=event.context)
+        count = replace(next(counted), context=event.context)
+        return count.extrapolated() if options["scale"] else count
     return Count(event.name, event.symbol, None, supported=False)
 
 

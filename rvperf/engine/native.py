@@ -114,7 +114,8 @@ class Native:
         hart.fences.append(self._fenced)
         hart.protection_fences.append(self._protection_changed)
         if self.counting:
-            self._identities: dict[int, PageIdentity] = {}  # what decoded pages hold, by RAM page
+            # Whose decoded pages are and what they hold, by RAM page.
+            self._places: dict[int, tuple[object, PageIdentity]] = {}
             self._kinds = list(map(kind_of, piece.handlers))
             hart.executions.collectors.append(self._collect_executions)
 
@@ -258,7 +259,7 @@ class Native:
         if self._pool_used == POOL_PAGES:
             self.forget_code()
         if self.counting:
-            self._identities[index] = self.hart.executions.identify(self.hart.pc)
+            self._places[index] = self.hart.executions.place(self.hart.pc)
         at = self._pool_used * self._page_size
         self._pool_used += 1
         ctypes.memmove(self._pool_address + at, self._blank, self._page_size)
@@ -321,8 +322,9 @@ class Native:
         if self.handler_names[handlers[-2]] == "crossing":
             handlers[-2] = handlers[-1]
         kinds = [self._kinds[handler] for handler in handlers[:-1]]
-        identity = self._identities[index]
-        self.hart.executions.add(identity, array("Q", executions), array("Q", misses), kinds)
+        self.hart.executions.add(
+            self._places[index], array("Q", executions), array("Q", misses), kinds
+        )
         ctypes.memset(at + layout.PAGE_EXECUTIONS, 0, layout.COUNTING_PAGE - layout.PAGE_EXECUTIONS)
 
 

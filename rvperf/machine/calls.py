@@ -72,9 +72,14 @@ class Calls:
 
     def __init__(self, words, kept: int = 0):
         self._words = words
-        self._words[KEPT] = kept * ENTRY
-        self.stack = CallStack()
+        self.keep(kept)
+        self.stack = self.nobodys = CallStack()
+        """The stack in use; and the one that is while nobody runs whose calls are recorded."""
         self._use(self.stack)
+
+    def keep(self, entries: int) -> None:
+        """How many are `kept` from now on."""
+        self._words[KEPT] = entries * ENTRY
 
     @property
     def top(self) -> int:

@@ -63,14 +63,29 @@ class Executions:
     """Counts executions. `identify` tells what lies at a virtual address of the current task.
 
     Engines that count on their own put theirs in by `add`: whenever a page's code changes, and when
-    `collect` asks them to.
+    `collect` asks them to. Where several programs take turns, each page belongs to one of them, by
+    `owner`.
     """
 
     def __init__(self):
         self.identify: Callable[[int], PageIdentity] = lambda va: PageIdentity(None, va & ~0xFFF)
+        self.owner: object = None
+        """Whose the code is that is executed now; None if there is but one."""
         self.collectors: list[Callable[[], None]] = []
-        self._pages: dict[PageIdentity, list[PageCounts]] = {}
+        self._pages: dict[tuple[object, PageIdentity], list[PageCounts]] = {}
         self._near: dict[int, list[PageCounts]] = {}  # by virtual page, while it is mapped so
+
+    def belong_to(
+        self, owner: object, identify: Callable[[int], PageIdentity] | None = None
+    ) -> None:
+        """What is executed from now on is another's, whose pages `identify` tells."""
+        self.owner = owner
+        self.identify = identify or self.identify
+        self._near.clear()
+
+    def place(self, va: int) -> tuple[object, PageIdentity]:
+        """Whose the page at an address is, and what it holds."""
+        return self.owner, self.identify(va)
 
     def remapped(self, va: int | None, asid: int | None) -> None:
         """Translations have changed."""
@@ -80,7 +95,7 @@ class Executions:
         """An instruction was executed, not by an engine that counts on its own."""
         pages = self._near.get(pc >> 12)
         if pages is None:
-            pages = self._near[pc >> 12] = self._of(self.identify(pc))
+            pages = self._near[pc >> 12] = self._of(self.place(pc))
         at = pc >> 1 & HALFWORDS - 1
         page = next((page for page in pages if page.kinds[at] in ("", kind)), None)
         if page is None:
@@ -91,27 +106,31 @@ class Executions:
         page.misses[at] += missed
 
     def add(
-        self, identity: PageIdentity, executions: array, misses: array, kinds: list[str]
+        self,
+        place: tuple[object, PageIdentity],
+        executions: array,
+        misses: array,
+        kinds: list[str],
     ) -> None:
-        """Add what was counted in a page; `kinds` as `PageCounts` has them."""
+        """Add what was counted in a page of a `place`; `kinds` as `PageCounts` has them."""
         some = [at for at, count in enumerate(executions) if count]
-        pages = self._of(identity)
+        pages = self._of(place)
         for page in pages:
             if all(page.kinds[at] in ("", kinds[at]) for at in some):
                 break
         else:
-            page = PageCounts(identity)
+            page = PageCounts(place[1])
             pages.append(page)
         for at in some:
             page.kinds[at] = kinds[at]
             page.executions[at] += executions[at]
             page.misses[at] += misses[at]
 
-    def _of(self, identity: PageIdentity) -> list[PageCounts]:
-        return self._pages.setdefault(identity, [PageCounts(identity)])
+    def _of(self, place: tuple[object, PageIdentity]) -> list[PageCounts]:
+        return self._pages.setdefault(place, [PageCounts(place[1])])
 
-    def collect(self) -> Iterable[PageCounts]:
-        """All that has been counted so far."""
+    def collect(self, owner: object = None) -> Iterable[PageCounts]:
+        """All that has been counted so far of one's code."""
         for collector in self.collectors:
             collector()
-        return [page for pages in self._pages.values() for page in pages]
+        return [page for place, pages in self._pages.items() if place[0] is owner for page in pages]

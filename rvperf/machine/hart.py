@@ -474,7 +474,8 @@ class Hart:
         begun = self.transfers and not (self.ctr and not self.ctr.begun)
         types = self.transfers.types if begun else ()
         counted = self.pmu.compiled_for if self.pmu.overflows else ()
-        others = (("calls", self.calls), (DYNAMIC, self.ctr and begun))
+        changing = begun and (self.ctr or self.transfers.varies)
+        others = (("calls", self.calls), (DYNAMIC, changing))
         return frozenset((*types, *counted, *(name for name, kept in others if kept)))
 
     def call_stack(self, limit: int = 127, before: bool = False) -> list[int]:
@@ -494,12 +495,13 @@ class Hart:
         """The last control transfers, newest first; none if they are not recorded."""
         return self.transfers.newest_first() if self.transfers else []
 
-    def executed(self) -> list[tuple[PageIdentity, dict[str, array]]]:
+    def executed(self, owner: object = None) -> list[tuple[PageIdentity, dict[str, array]]]:
         """For each page of code what it holds, and each of SOURCES by halfword, exactly. There is
-        more than one for a page whose code has changed; none if executions are not recorded."""
+        more than one for a page whose code has changed; none if executions are not recorded.
+        `owner` as in `Executions`."""
         if not self.executions:
             return []
-        pages = self.executions.collect()
+        pages = self.executions.collect(owner)
         return [(page.identity, page.counts(COUNTED_BY_KIND_NAMES)) for page in pages]
 
     # CSRs.

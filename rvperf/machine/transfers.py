@@ -35,7 +35,7 @@ TYPES = {
 FROM, TO, INFO, CYCLE = 0, 8, 16, 24
 TRANSFER = 32
 MISPREDICTED = 1 << 8  # in INFO, above the type
-MOST_CYCLES = (1 << 16) - 1
+MOST_CYCLES, MASK = (1 << 16) - 1, (1 << 64) - 1
 RECORDED, AT = HART["transfers"] // 8, HART["transfers_at"] // 8
 assert TRANSFER_RING >= (DEPTHS[-1] + 1) * TRANSFER and not TRANSFER_RING & TRANSFER_RING - 1
 
@@ -74,16 +74,39 @@ class Transfers:
         if depth not in DEPTHS:
             raise ValueError(f"no such depth: {depth}")
         self.types = frozenset(types)
+        """What may ever be recorded."""
+        self.varies = False
+        """Whether compiled code must look which of these are, as `want` says."""
         self.depth = depth
         self._words = words
         self._ring = state.words(HART["transfer_ring"], TRANSFER_RING // 8)
-        words[RECORDED] = sum(1 << TYPES[name] for name in self.types)
+        self.want(self.types, depth)
         self.clear()
+
+    def want(self, types: Iterable[str], depth: int) -> None:
+        """Record these types, and tell of as many as a depth."""
+        self._words[RECORDED] = sum(1 << TYPES[name] for name in types)
+        self.depth = depth
 
     def clear(self) -> None:
         """Forget all records, as kernels do when another task goes on."""
         self._words[AT] = 0
         self._ring[:] = memoryview(bytes(TRANSFER_RING)).cast("Q")
+
+    def take(self) -> tuple[bytes, int]:
+        """All records, which are forgotten, for `put_back`."""
+        taken = self._ring.tobytes(), self._words[AT]
+        self.clear()
+        return taken
+
+    def put_back(self, records: bytes, at: int, later: int) -> None:
+        """Go on with records that were taken, their cycles so much later."""
+        self._words[AT] = at
+        self._ring[:] = memoryview(records).cast("Q")
+        for word in range(0, len(self._ring), TRANSFER // 8):
+            if self._ring[word + INFO // 8]:
+                cycle = self._ring[word + CYCLE // 8]
+                self._ring[word + CYCLE // 8] = cycle + later & MASK
 
     def record(self, source: int, to: int, type: int, mispredicted: bool, cycle: int) -> None:
         """A transfer was taken, and complete at a cycle."""
@@ -107,7 +130,7 @@ class Transfers:
             if not info:
                 break
             _, _, before, cycle_before = words[at - 4 : at]
-            cycles = min(cycle - cycle_before, MOST_CYCLES) if before else 0
+            cycles = min(cycle - cycle_before & MASK, MOST_CYCLES) if before else 0
             mispredicted = bool(info & MISPREDICTED)
             found.append(Transfer(source, to, mispredicted, cycles, info & MISPREDICTED - 1))
         return found

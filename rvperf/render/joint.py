@@ -54,12 +54,17 @@ def text(report: JointReport) -> str:
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n\n"
 
 
+def titled(session: JointSession) -> str:
+    """What perf did, and with what."""
+    return ": ".join(filter(None, (session.subcommand, " ".join(session.command))))
+
+
 def session_lines(session: JointSession) -> list[str]:
-    command = " ".join(session.command)
     if session.samples is None:
-        return [f"  {session.name:<8} stat: {command}"]
+        return [f"  {session.name:<8} {titled(session)}"]
     where = f" in {session.output}" if session.output else ""
     counts = f"{session.samples} samples{where}, {session.lost} lost"
+    command = " ".join(session.command)
     lines = [f"  {session.name:<8} record: {counts}: {command}"]
     if session.why:
         lines.append(f"  {'':<8} lost because {session.why}")
@@ -207,10 +212,11 @@ def plain(value):
 
 
 def counted(count: Count) -> tuple[str, str]:
-    """What a counter has counted, and the share of the time that it has, if not all."""
+    """What a counter has counted, as perf estimates it, and the share of the time that it has,
+    if not all."""
     if not count.counted:
         return (NO_COUNT if count.supported else NO_EVENT), ""
     share = "" if count.running == count.enabled else f"{percent_running(count):.2f}%"
-    value = count.value * count.scale
+    value = count.extrapolated().value * count.scale
     shown = f"{value:,.2f} {count.unit}" if count.unit else f"{value:,.0f}"
     return shown.rstrip(), share

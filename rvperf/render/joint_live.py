@@ -19,6 +19,7 @@ from rvperf.render.joint import (
     legend,
     letters_of,
     ranges,
+    titled,
 )
 from rvperf.results import JointReport, JointSession
 
@@ -51,14 +52,14 @@ def sides(report: JointReport, width: int, height: int) -> list[Text]:
 
 
 def session_lines(session: JointSession) -> list[str]:
-    command = " ".join(session.command)
     if session.samples is None:
-        lines = [f" {session.name} stat: {command}"]
+        lines = [f" {session.name} {titled(session)}"]
         for count in session.counts:
             value, share = counted(count)
             lines.append(f"  {value:>15} {count.name} {share}")
         return lines
     lost = f", {session.lost} lost" if session.lost else ""
+    command = " ".join(session.command)
     return [f" {session.name} record: {session.samples} samples{lost}: {command}"]
 
 

@@ -97,10 +97,9 @@ def blocks(report: JointReport) -> list[tuple]:
 
 
 def session_data(session: JointSession) -> dict:
-    recorded = session.samples is not None
     return {
         "name": session.name,
-        "what": "record" if recorded else "stat",
+        "what": session.subcommand,
         "command": legible(" ".join(session.command)),
         "samples": session.samples,
         "lost": session.lost,

@@ -193,7 +193,7 @@ def json_lines(result: StatResult) -> str:
 
 
 def raw(result: StatResult) -> str:
-    """What -v prints before the block: each count as it was read, unscaled."""
+    """What -v prints before the block: each count as a whole number."""
     return "".join(
         f"{count.name}: {count.value or 0} {count.enabled} {count.running}\n"
         if count.supported

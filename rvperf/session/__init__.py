@@ -218,6 +218,10 @@ class Machine:
 
     # What was counted.
 
+    def executed(self) -> list:
+        """As `Hart.executed`."""
+        return self.hart.executed()
+
     def count(self, event: Event) -> Count:
         """The count of an event over the whole run."""
         kernel = self.kernel

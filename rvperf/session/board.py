@@ -13,6 +13,7 @@ from isa.pmp import ENTRIES
 from rvperf.engine.reference import Reference
 from rvperf.machine.hart import VS, VU, Hart, M, S
 from rvperf.machine.ram import Ram
+from rvperf.machine.recorders import Recorders
 from rvperf.machine.timing import CYCLES_A_TICK
 from rvperf.machine.traps import Trap
 from rvperf.session import LATE, LOOK_UP, NEVER, STIMECMP
@@ -177,6 +178,11 @@ class Board:
         vm = Vm(host, number, memory, VM_MEMORY, (tables, tables + TABLES), vpmu)
         self.vms.append(vm)
         return vm
+
+    def record_for(self, vcpus) -> None:
+        """Have harts record what vCPUs that may come there want, before there are engines."""
+        for one in self.harts:
+            Recorders.switch_on(one.hart, [vcpu.recorders for vcpu in vcpus])
 
     def make_engines(self, live: frozenset[str], program: str) -> None:
         """What executes instructions; compiled code is kept under the name `program`."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from isa.modes import S
 from isa.record import Record
 from rvperf.events import Event
 from rvperf.results import Count, Exit, HostCounts, Interval, StatResult
 from rvperf.session import HARDWARE
 from rvperf.session.attributes import How, excluded_sides
+from rvperf.session.host_software import SoftwareEvent
 from rvperf.stack.events_core import EventAttr
-from rvperf.stack.hypervisor import HostEvents
 from rvperf.stack.kernel.driven_perf import SELECTORS
 
 NOBODY = How()
@@ -41,37 +42,45 @@ class HostStat:
 
     def begin(self, one, now: int) -> None:
         """A hart's host opens its events, and counts."""
-        events = [self._open(one, event) for event in self.request.events]
+        leaders: dict = {}
+        events = [self._open(one, leaders, event) for event in self.request.events]
         self.opened.append((one, events))
         self.began = max(self.began, now)
         if self.request.interval_ns:
             self._next(one, events, now + self.request.interval_ns, 1)
 
-    def _open(self, one, event: Event) -> list | None:
-        """The host's events that count this one on a hart; None if they can't."""
+    def _open(self, one, leaders: dict, event: Event) -> list | None:
+        """The host's events that count this one on a hart; None if they can't. `leaders` has those
+        of the groups so far."""
+        host, vm = one.host, self.request.vm
+        vcpus = [vcpu for vcpu in self.vcpus if vcpu.hypervisor is host]
         if event.source not in HARDWARE:
-            return None
-        host = one.host
+            if event.kind == "tool" and self.opened:
+                return []  # those are counted once, and not on every CPU
+            return [SoftwareEvent(event, one, vcpus, vm is None)]
         exclude_host, exclude_guest = excluded_sides(event, NOBODY)
-        for vcpu in self.vcpus:
-            if not vcpu.vpmu.host_counts_guests and not exclude_guest:
-                return None
-        attr = EventAttr(
-            SELECTORS[HARDWARE[event.source]],
-            exclude_user=event.exclude_user,
-            exclude_kernel=event.exclude_kernel,
-            exclude_hv=event.exclude_hv,
-            exclude_host=exclude_host,
-            exclude_guest=exclude_guest,
-            pinned=event.pinned,
-        )
-        tasks = [None]
-        if self.request.vm is not None:
-            tasks = [vcpu for vcpu in self.vcpus if vcpu.hypervisor is host]
-        try:
-            return [host.core.open(attr, task) for task in tasks]
-        except OSError:
+        if counts_none_of(self.vcpus, exclude_guest):
             return None
+        opened = []
+        for task in [None] if vm is None else vcpus:
+            leader = leaders.get((event.group, task))
+            attr = EventAttr(
+                SELECTORS[HARDWARE[event.source]],
+                exclude_user=event.exclude_user,
+                exclude_kernel=event.exclude_kernel,
+                exclude_hv=event.exclude_hv,
+                exclude_host=exclude_host,
+                exclude_guest=exclude_guest,
+                pinned=event.pinned and leader is None,
+                exclusive=event.exclusive and leader is None,
+            )
+            try:
+                opened.append(host.core.open(attr, task, leader))
+            except OSError:
+                return None
+            if event.group is not None:
+                leaders.setdefault((event.group, task), opened[-1])
+        return opened
 
     # Intervals: each hart reads when it is time there, and the last one makes the sum. On those
     # that nobody runs on time doesn't pass, nor does anything count.
@@ -108,8 +117,8 @@ class HostStat:
         self.told(interval)
 
     @staticmethod
-    def _values(one, events, read=lambda core, event: core.read(event)) -> list:
-        """(count, enabled, running) of each event on a hart."""
+    def _values(one, events, not_asked: bool = False) -> list:
+        """(count, enabled, running) of each event on a hart, which may be `not_asked` for it."""
         found = []
         for several in events:
             if several is None:
@@ -117,12 +126,16 @@ class HostStat:
                 continue
             total = (0, 0, 0)
             for event in several:
-                core = event.context.task.hypervisor.core if event.context.task else one.host.core
-                value = read(core, event)
-                total = tuple(
-                    a + b
-                    for a, b in zip(total, (value.count, value.enabled, value.running), strict=True)
-                )
+                if isinstance(event, SoftwareEvent):
+                    value = event.read()
+                else:
+                    task = event.context.task
+                    host = task.hypervisor if task else one.host
+                    # One that has gone to a hart that runs a guest now isn't read there.
+                    look = not_asked or host is not one.host and host.hart.mode != S
+                    now = (host.core.peek if look else host.core.read)(event)
+                    value = now.count, now.enabled, now.running
+                total = tuple(a + b for a, b in zip(total, value, strict=True))
             found.append(total)
         return found
 
@@ -149,15 +162,17 @@ class HostStat:
         """What has been counted until now; nothing is done for it on the board."""
         if not self.opened:
             return ()
-        return self._counts(summed([self._values(*each, HostEvents.peek) for each in self.opened]))
+        return self._counts(summed([self._values(*each, not_asked=True) for each in self.opened]))
 
     def finish(self) -> HostCounts:
         """The guests have gone."""
+        ended = max(one.hart.cycles for one, _ in self.opened)
+        for one, _ in self.opened:
+            one.hart.idle_until(ended)
         last = {one: self._values(one, events) for one, events in self.opened}
         total = summed([*last.values()])
         for number, parts in sorted(self._read.items()):  # some harts ended before that
             self._interval(number * self.request.interval_ns, summed([*(last | parts).values()]))
-        ended = max(one.hart.cycles for one, _ in self.opened)
         if self.request.interval_ns and ended > self.began:
             self._interval(ended - self.began, total)
         return HostCounts(
@@ -171,6 +186,12 @@ class HostStat:
             ),
             tuple(self.intervals),
         )
+
+
+def counts_none_of(vcpus, exclude_guest: bool) -> bool:
+    """Whether the host refuses events that count in guests too, since these vCPUs have all of the
+    PMU while they run."""
+    return not exclude_guest and any(not vcpu.vpmu.host_counts_guests for vcpu in vcpus)
 
 
 def summed(parts: list[list]) -> list:

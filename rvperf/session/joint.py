@@ -25,6 +25,7 @@ from rvperf.session import FAILED, NATIVE_COUNTERS, SessionError, StatRequest
 from rvperf.session.board import Board
 from rvperf.session.host import WHY_LOST, GuestMaps, HostSession
 from rvperf.session.host_stat import HostStat, HostStatRequest
+from rvperf.session.listing import GuestList, HostList, ListingMachine, ListRequest
 from rvperf.session.moments import Moments
 from rvperf.session.owners import Owners
 from rvperf.session.record import RecordRequest, RecordResult, live_for
@@ -81,8 +82,8 @@ class JointResult(Record):
     hart_events: HartEvents = HartEvents()
 
 
-GuestRequest = StatRequest | RecordRequest
-HostRequest = HostStatRequest | RecordRequest
+GuestRequest = StatRequest | RecordRequest | ListRequest
+HostRequest = HostStatRequest | RecordRequest | ListRequest
 
 
 def run(
@@ -124,7 +125,7 @@ class HostRecord(HostSession):
     def follow_guest(self, machine) -> None:
         """Hear from a guest's kernel what its programs are, if it is sampled."""
         thread = self.tasks.threads.get(machine.vcpu)
-        if thread is None:
+        if thread is None or isinstance(machine, ListingMachine):
             return
         maps = GuestMaps(self.recording, thread)
         self.recording.guests.append(maps)
@@ -171,9 +172,12 @@ class Joint:
             if isinstance(request, HostStatRequest):
                 hear = lambda interval, number=number: told_interval(number, interval)  # noqa: E731
                 self.hosts.append(HostStat(request, self.board, self.vcpus, hear))
+            elif isinstance(request, ListRequest):
+                self.hosts.append(HostList(request, self.board, self.vcpus))
             else:
                 self.hosts.append(HostRecord(request, options.machine, told, self.machines))
         programs = sorted({machine.program for machine in self.machines})
+        self.board.record_for(self.vcpus)
         self.board.make_engines(live | self._hosts_live(hosts), "\0".join(programs))
         self.owners = [
             Owners(number, one, self.names.__getitem__)
@@ -193,7 +197,7 @@ class Joint:
         events = [event for request in (*guests, *hosts) for event in request.events]
         options = self.options
         return board_for(
-            guests[0].workload.engine,
+            engine_of(guests),
             options.machine,
             selectors_of(tuple(events)),
             harts=options.harts,
@@ -242,11 +246,15 @@ class Joint:
             vcpu for vcpu in self.vcpus if self._pinned_to(vcpu.vm.number, vcpu.number) is not None
         )
 
-    def _session(self, request: GuestRequest, place: Place, told) -> GuestStat | GuestSession:
+    def _session(
+        self, request: GuestRequest, place: Place, told
+    ) -> GuestStat | GuestSession | GuestList:
         """perf on a vCPU."""
         options = self.options.machine
         if {(place.vm, None), (place.vm, place.number)} & {*self.options.without_pmu}:
             options = replace(options, vpmu="none", counters=None)
+        if isinstance(request, ListRequest):
+            return GuestList(request, options, place)
         if isinstance(request, StatRequest):
             return GuestStat(request, options, place)
         session = GuestSession(request, options, told, place)
@@ -432,6 +440,8 @@ class Joint:
             samples = session.recording.samples if recorded else None
             if isinstance(session, HostStat):
                 found.append(JointSession("host", (session.whose,), counts=session.so_far()))
+            elif isinstance(session, HostList | GuestList):
+                found.append(self._list_session(session))
             elif isinstance(session, HostRecord):
                 found.append(
                     JointSession("host", session.request.command, samples, session.recording.lost)
@@ -504,7 +514,13 @@ class Joint:
             overflow_irqs=kernel.tally["interrupt", VS, OVERFLOW],
         )
 
+    def _list_session(self, session) -> JointSession:
+        name = "host" if isinstance(session, HostList) else self.names[session.machine.vcpu]
+        return JointSession(name, session.request.patterns, listed=True)
+
     def _guest_session(self, session, result) -> JointSession:
+        if isinstance(session, GuestList):
+            return self._list_session(session)
         name = self.names[session.machine.vcpu]
         if isinstance(session, GuestStat):
             return JointSession(name, session.request.workload.argv, counts=result.counts)
@@ -525,6 +541,8 @@ class Joint:
         )
 
     def _host_session(self, session, result) -> JointSession:
+        if isinstance(session, HostList):
+            return self._list_session(session)
         if isinstance(session, HostStat):
             return JointSession("host", result.result.command, counts=result.result.counts)
         lost = session.recording.lost
@@ -540,6 +558,8 @@ def ignored(text: str) -> None:
 
 def quiet(request: GuestRequest) -> GuestRequest:
     """The same on a further vCPU: its output, and the program's, is nobody's."""
+    if isinstance(request, ListRequest):
+        return request
     nowhere = os.open(os.devnull, os.O_RDWR)
     workload = replace(request.workload, descriptors=(nowhere, nowhere, nowhere))
     if isinstance(request, StatRequest):
@@ -547,22 +567,17 @@ def quiet(request: GuestRequest) -> GuestRequest:
     return replace(request, workload=workload, output=os.devnull, build_ids="")
 
 
+def engine_of(guests) -> str:
+    """What executes the programs, if there are any."""
+    engines = [one.workload.engine for one in guests if not isinstance(one, ListRequest)]
+    return engines[0] if engines else guests[0].workload.engine
+
+
 def check(guests, hosts, options: JointOptions) -> None:
     """SessionError for what can't be run together."""
     machine = options.machine
     if machine.vpmu == "passthrough":
         check_counters(machine.counters, options.reserve)
-    if len(guests) * options.vcpus > 1:
-        for request in guests:
-            if isinstance(request, RecordRequest):
-                lacking = {
-                    "--truth": request.truth,
-                    "--call-graph exact and lbr": request.how.callchain in ("exact", "lbr"),
-                    "-b": request.how.branches,
-                }
-                for option, given in lacking.items():
-                    if given:
-                        raise SessionError(f" Error: {option} needs a single vCPU", FAILED)
     for request in hosts:
         if request.vm is not None and request.vm >= len(guests):
             there = "vm0" if len(guests) == 1 else f"vm0 to vm{len(guests) - 1}"

@@ -271,7 +271,7 @@ class Session:
             counts = found[name].setdefault(path, {})
             counts[address] = counts.get(address, 0) + count
 
-        executed = self.machine.hart.executed()
+        executed = self.machine.executed()
         for one in self.perf.open:
             name = self.specs[one.number].name
             source = "cycles" if one.spec.kind == "clock" else one.spec.source

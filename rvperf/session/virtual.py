@@ -31,7 +31,7 @@ from rvperf.stack.hypervisor import Vcpu
 from rvperf.stack.hypervisor.vcpu import VSTIMECMP, Exit
 from rvperf.stack.hypervisor.vpmu import Vpmu
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
-from rvperf.stack.kernel import kallsyms
+from rvperf.stack.kernel import Kernel, kallsyms
 from rvperf.stack.kernel.driven_perf import SELECTORS, DrivenPerf
 from rvperf.stack.kernel.perf_tool import PerfTool
 from rvperf.stack.kernel.samples import Details, Sampling
@@ -129,8 +129,6 @@ class VirtualMachine:
         self.board = place.board if place else board_for(workload.engine, options, selectors)
         one = self.board.harts[place.hart if place else 0]
         self.firmware = one.firmware
-        if prepare:
-            prepare(one.hart)
         check_directories(workload)
         again = place.again if place else None
         if again:
@@ -140,15 +138,17 @@ class VirtualMachine:
         else:
             self._place(place, one.host)
         self.vpmu = self.vcpu.vpmu
+        if prepare:
+            prepare(self.vcpu.recorders)
         tally = again.kernel.tally if again else None
-        self.kernel, program = kernel_for(
-            self.hart, workload, ram=self.memory, mode=VS, above=self.vcpu.leave, tally=tally
-        )
+        self.kernel, program = self.make_kernel(tally)
+        self.vcpu.recorders.identify = getattr(self.kernel, "identify", None)
         self.vcpu.software = self.kernel
         if not again:
             self.host.add(self.vcpu)
         self.program = f"{workload.sysroot}\0{program}"
         if place is None:
+            self.board.record_for([self.vcpu])
             self.board.make_engines(live, self.program)
         self.interrupts = 0
         self.while_running = None
@@ -175,6 +175,16 @@ class VirtualMachine:
         self.vcpu.hypervisor = host
         self.memory = place.part(self.vm.memory) if place else self.vm.memory
         """What its kernel has of the VM's memory."""
+
+    def executed(self) -> list:
+        """As `Hart.executed`, of this vCPU's program wherever it ran."""
+        return self.vcpu.recorders.executed([one.hart for one in self.board.harts])
+
+    def make_kernel(self, tally=None) -> tuple[Kernel, str]:
+        """What runs in the VM, and the path of its program. SessionError."""
+        return kernel_for(
+            self.hart, self.workload, ram=self.memory, mode=VS, above=self.vcpu.leave, tally=tally
+        )
 
     @property
     def host(self):
@@ -209,10 +219,14 @@ class VirtualMachine:
             kernel.trap()
         if self.at_end:
             self.at_end()
+        self.power_off()
+
+    def power_off(self) -> None:
+        """The guest's kernel ends: the last one ends the VM."""
         others = [one for one in self.vm.vcpus if one is not self.vcpu and not one.stopped]
         if others:
-            kernel.call(Extension.HSM, Hsm.HART_STOP)
-        kernel.call(Extension.SRST, Srst.SYSTEM_RESET)
+            self.kernel.call(Extension.HSM, Hsm.HART_STOP)
+        self.kernel.call(Extension.SRST, Srst.SYSTEM_RESET)
 
     def _booted(self) -> None:
         if self.at_start:

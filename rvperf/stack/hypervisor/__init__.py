@@ -252,12 +252,14 @@ class Hypervisor(Level):
         vcpu.software.moves(to.hart)
         to.scheduler.add(vcpu)
         self.migrations += 1
+        vcpu.migrations += 1
         self.tell("migrate", vcpu, to)
 
     # A vCPU comes to the hart and leaves it (kvm_arch_vcpu_load, kvm_arch_vcpu_put).
 
     def load(self, vcpu: Vcpu) -> None:
         """Put a vCPU's state into the hart."""
+        vcpu.loads()
         self.charge(costs.LOAD)
         self.vcpu = vcpu
         self.tell("load", vcpu)
@@ -285,6 +287,7 @@ class Hypervisor(Level):
         hart.f[0:32] = vcpu.f
         hart.fcsr = vcpu.fcsr
         hart.reservation = None
+        vcpu.recorders.load(hart)
         if self.core:
             self.core.switch_in(vcpu)
 
@@ -300,7 +303,9 @@ class Hypervisor(Level):
         vcpu.x = array("Q", hart.x[0:32].tobytes())
         vcpu.f = array("Q", hart.f[0:32].tobytes())
         vcpu.fcsr = hart.fcsr
+        vcpu.recorders.put(hart)
         vcpu.vpmu.putting(vcpu)
+        vcpu.leaves()
         self.vcpu = None
         self.tell("put", vcpu)
 

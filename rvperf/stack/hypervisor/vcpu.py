@@ -13,6 +13,7 @@ from greenlet import greenlet
 
 from isa.csrs import CSR_NUMBERS
 from isa.routing import LCOFI, VS_INTERRUPTS, VSLCOFI
+from rvperf.machine.recorders import Recorders
 
 NEVER = (1 << 64) - 1
 SPP = 1 << 8
@@ -69,6 +70,9 @@ class Vcpu:
         """When it came to its hart, by the clock of the one that it came from."""
         self.ran_on = None
         """The hart that it was on last."""
+        self.switches = self.migrations = 0
+        """How often it has left a hart, and gone to another."""
+        self._ran, self._loaded_at = 0, None
         self.reset(run)
 
     def reset(self, run: Callable[[], None]) -> None:
@@ -88,6 +92,8 @@ class Vcpu:
         self.halted = False
         self.stopped = False
         """It has ended (HART_STOP): it never runs again."""
+        self.recorders = Recorders()
+        """What a hart's recorders have of it."""
         self.fiber = greenlet(run)
 
     def forget(self) -> None:
@@ -98,6 +104,21 @@ class Vcpu:
             kept = array("Q", x[0:32].tobytes())
             self.fiber.throw()
             x[0:32] = kept
+
+    def loads(self) -> None:
+        """It has a hart from now on."""
+        self._loaded_at = self.hypervisor.hart.cycles
+
+    def leaves(self) -> None:
+        """It has none."""
+        self._ran, self._loaded_at = self.ran, None
+        self.switches += 1
+
+    @property
+    def ran(self) -> int:
+        """For how long it has had a hart, in ns."""
+        since = self._loaded_at
+        return self._ran + (0 if since is None else self.hypervisor.hart.cycles - since)
 
     def resume(self) -> None:
         """Go on with the guest's software, as the hart is in VS-mode."""

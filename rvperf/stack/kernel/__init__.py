@@ -188,7 +188,7 @@ class Kernel(Level):
         """Interrupts are off, as in handlers of interrupts and in the scheduler."""
         self.driven = False
         """Whether interrupts are let in while the kernel works: where a PMU's are to be seen."""
-        if hart.executions:
+        if hart.executions and mode != VS:  # else it is the vCPU's to say whose code runs
             hart.executions.identify = self.identify
         self.verbose = verbose
         allow_open_files()

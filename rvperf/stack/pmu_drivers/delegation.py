@@ -104,6 +104,8 @@ class DelegationDriver(SbiDriver):
         return self._firmware_counters
 
     def _maps(self, event: HwEvent) -> int:
+        if not self.info:
+            return errno.ENOENT
         if event.firmware:
             return 0 if self._firmware_counters else errno.ENOENT
         raw = event.selector in (RAW_EVENT, RAW_EVENT_V2)
