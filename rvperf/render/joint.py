@@ -137,13 +137,11 @@ def unused_of(report: JointReport) -> tuple[str, ...]:
 
 
 def letters_of(report: JointReport) -> dict[str, str]:
-    """A letter for each owner."""
-    names = list(dict.fromkeys(one.owner for one in report.owners))
-    guests = sorted((name for name in names if name != "host"), key=natural)
-    found = {"host": "H"}
-    for at, name in enumerate(guests):
-        found[name] = GUESTS[at % len(GUESTS)]
-    return found
+    """A letter for each owner: vm1 has the same whether vm0 ever had a counter or not."""
+    names = {one.owner for one in report.owners} - {"host"}
+    guests = sorted({one.name for one in report.guests} | names, key=natural)
+    letters = {name: GUESTS[at % len(GUESTS)] for at, name in enumerate(guests)}
+    return {"host": "H"} | {name: letters[name] for name in guests if name in names}
 
 
 def legend(letters: dict[str, str]) -> list[tuple[str, str]]:
