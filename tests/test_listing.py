@@ -88,6 +88,14 @@ def test_while_a_guest_has_the_whole_pmu_its_host_has_none(command):
     assert out.split("\n")[0].split() == HW
 
 
+def test_one_of_two_guests_has_no_pmu(command):
+    _, out, _ = command(
+        "kvm", "run", "--without-pmu", "vm0", "--guest", "list --raw-dump hw user_time",
+        "--guest", "list --raw-dump hw",
+    )  # fmt: skip
+    assert out.split("\n")[0].split() == ["user_time", *HW]
+
+
 def test_a_guest_that_lists_beside_others_that_count_and_are_sampled(command):
     status, out, err = command(
         "kvm", "run", "--vcpus", "2", "--guest", "list --raw-dump hw",
