@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections import Counter
 from itertools import count
 from pathlib import Path
@@ -356,6 +357,24 @@ def test_a_directory_that_is_not_ours_is_told_before_anything_runs(kvm_run, tmp_
     status, report, err = kvm_run("--guest", f"{COUNT} {SORT}", "--ctf", "mine")
     assert (status, report) == (255, None)
     assert err == "failed to create output directory mine: There is something else in it\n"
+
+
+def test_json_has_what_the_documentation_says(kvm_run):
+    """The fields of the table, and no others."""
+    _, report, _ = kvm_run(
+        "--guest", f"{SAMPLE} -o a.data {SORT}", "--host", "stat -e cycles:G", "--slice", "500us",
+        "--guest", f"{COUNT} {SORT}",
+    )  # fmt: skip
+    text = (Path(__file__).parent.parent / "docs" / "virtualisation.md").read_text()
+    table = text.partition("| Field of `--json`")[2].partition("\n\n")[0]
+    told = {}
+    for row in table.splitlines()[2:]:
+        name, fields = row.split("|")[1:3]
+        (name,) = re.findall(r"`(\w+)`", name)
+        told[name] = set(re.findall(r"`(\w+)`", fields))
+    assert told.keys() == report.keys()
+    for name in ("sessions", "guests", "owners", "overflows", "totals"):
+        assert told[name] >= set(report[name][0]), name
 
 
 def test_a_picture_that_cannot_be_written_is_told_before_anything_runs(kvm_run):
