@@ -3,20 +3,22 @@
 import json
 import os
 import re
+import signal
 from collections import Counter
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from rvperf.cli import kvm_explain, main
 from rvperf.cli import kvm_run as kvm_run_command
-from rvperf.cli import main
 from rvperf.cli.options import parse
 from rvperf.perfdata.reader import Reader
 from rvperf.session import joint as session
 from tests.oracles.babeltrace import babeltrace
 from tests.oracles.perf import perf
 
+TIMER = 1 << 63 | 5
 SAMPLES = Path(__file__).parent.parent / "samples"
 SIEVE, SORT, LS = (f"-- {SAMPLES / name}" for name in ("sieve", "sort", "ls"))
 COUNT = "stat -x, -e instructions:u"
@@ -252,6 +254,26 @@ def test_whose_a_counter_is_that_nobody_uses(kvm_run, vpmu, words, expected):
     _, report, _ = kvm_run("--vpmu", vpmu, *words, "--guest", f"{COUNT} {SORT}")
     assert len(report["unused"]) == 32
     assert {counter: report["unused"][counter] for counter in expected} == expected
+
+
+def test_an_interrupt_while_the_host_works_ends_the_guest(tmp_path, monkeypatch):
+    """The guest isn't on the hart then, and may not enter its kernel for long by itself."""
+    monkeypatch.setattr(kvm_explain, "TURNS", 100_000_000)
+    program = tmp_path / "loop"
+    program.write_bytes(kvm_explain.elf())
+    program.chmod(0o755)
+    exits = count()
+
+    def hear(level, owner, operation):
+        if operation[0] == "exit" and operation[2] == TIMER and next(exits) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    def look(running):
+        running.moments.also = hear
+
+    result = joint(["--guest", f"stat -e instructions:u {program}"], look)
+    assert result.guests[0].exit.signal == signal.SIGINT
+    assert 0 < result.guests[0].counts[0].value < 100_000_000
 
 
 def test_the_first_guest_that_fails_decides(kvm_run):
