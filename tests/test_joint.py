@@ -2,20 +2,23 @@
 
 import json
 import os
+import re
+import signal
 from collections import Counter
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from rvperf.cli import kvm_explain, main
 from rvperf.cli import kvm_run as kvm_run_command
-from rvperf.cli import main
 from rvperf.cli.options import parse
 from rvperf.perfdata.reader import Reader
 from rvperf.session import joint as session
 from tests.oracles.babeltrace import babeltrace
 from tests.oracles.perf import perf
 
+TIMER = 1 << 63 | 5
 SAMPLES = Path(__file__).parent.parent / "samples"
 SIEVE, SORT, LS = (f"-- {SAMPLES / name}" for name in ("sieve", "sort", "ls"))
 COUNT = "stat -x, -e instructions:u"
@@ -253,6 +256,26 @@ def test_whose_a_counter_is_that_nobody_uses(kvm_run, vpmu, words, expected):
     assert {counter: report["unused"][counter] for counter in expected} == expected
 
 
+def test_an_interrupt_while_the_host_works_ends_the_guest(tmp_path, monkeypatch):
+    """The guest isn't on the hart then, and may not enter its kernel for long by itself."""
+    monkeypatch.setattr(kvm_explain, "TURNS", 100_000_000)
+    program = tmp_path / "loop"
+    program.write_bytes(kvm_explain.elf())
+    program.chmod(0o755)
+    exits = count()
+
+    def hear(level, owner, operation):
+        if operation[0] == "exit" and operation[2] == TIMER and next(exits) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    def look(running):
+        running.moments.also = hear
+
+    result = joint(["--guest", f"stat -e instructions:u {program}"], look)
+    assert result.guests[0].exit.signal == signal.SIGINT
+    assert 0 < result.guests[0].counts[0].value < 100_000_000
+
+
 def test_the_first_guest_that_fails_decides(kvm_run):
     status, _, _ = kvm_run(
         "--guest", f"{COUNT} {SORT}", "--guest", f"{COUNT} -- {SAMPLES / 'args'} one two"
@@ -356,6 +379,24 @@ def test_a_directory_that_is_not_ours_is_told_before_anything_runs(kvm_run, tmp_
     status, report, err = kvm_run("--guest", f"{COUNT} {SORT}", "--ctf", "mine")
     assert (status, report) == (255, None)
     assert err == "failed to create output directory mine: There is something else in it\n"
+
+
+def test_json_has_what_the_documentation_says(kvm_run):
+    """The fields of the table, and no others."""
+    _, report, _ = kvm_run(
+        "--guest", f"{SAMPLE} -o a.data {SORT}", "--host", "stat -e cycles:G", "--slice", "500us",
+        "--guest", f"{COUNT} {SORT}",
+    )  # fmt: skip
+    text = (Path(__file__).parent.parent / "docs" / "virtualisation.md").read_text()
+    table = text.partition("| Field of `--json`")[2].partition("\n\n")[0]
+    told = {}
+    for row in table.splitlines()[2:]:
+        name, fields = row.split("|")[1:3]
+        (name,) = re.findall(r"`(\w+)`", name)
+        told[name] = set(re.findall(r"`(\w+)`", fields))
+    assert told.keys() == report.keys()
+    for name in ("sessions", "guests", "owners", "overflows", "totals"):
+        assert told[name] >= set(report[name][0]), name
 
 
 def test_a_picture_that_cannot_be_written_is_told_before_anything_runs(kvm_run):

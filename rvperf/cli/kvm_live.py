@@ -42,6 +42,11 @@ class Sender:
             after = time.monotonic()
             self.due = after + max(EVERY, 10 * (after - now))
 
+    def last(self, report) -> None:
+        """The run is over: what it prints now nobody is to interrupt."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.send(report)
+
     def send(self, report) -> None:
         data = pickle.dumps(report)
         data = struct.pack("<Q", len(data)) + data
@@ -65,6 +70,11 @@ class Receiver(threading.Thread):
             data = self.file.read(struct.unpack("<Q", head)[0])
             self.report = pickle.loads(data)
 
+    @property
+    def runs(self) -> bool:
+        """Whether there is a run that could be ended; with the last report come its results."""
+        return self.is_alive() and (self.report is None or self.report.running)
+
     def ended(self) -> bool:
         return not self.is_alive()
 
@@ -84,17 +94,22 @@ def watched(work: Callable[[Sender], int]) -> int:
                 status = work(Sender(into))
                 sys.stdout.flush()
                 sys.stderr.flush()
+            except KeyboardInterrupt:
+                status = 128 + signal.SIGINT
             finally:
                 os._exit(status & 0xFF)
         os.close(into)
         receiver = Receiver(out)
         receiver.start()
-        from rvperf.render.joint_live import Live
-
+        told = False
         try:
+            from rvperf.render.joint_live import Live
+
             Live(lambda: receiver.report, receiver.ended).run()
+        except KeyboardInterrupt:  # before there is a view ^C is the terminal's, for both processes
+            told = True
         finally:
-            if receiver.is_alive():
+            if not told and receiver.runs:
                 os.kill(child, signal.SIGINT)
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         printed.seek(0)

@@ -373,7 +373,7 @@ def together(guests, hosts, asked, options, view=None) -> int:
         close(guests, hosts)
         return error.exit_code
     if view:
-        view.send(result.report)
+        view.last(result.report)
     sys.stdout.flush()
     statuses = [
         inner.show(each, result.destroyed.get(number))

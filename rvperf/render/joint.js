@@ -73,6 +73,11 @@
     }));
     get("rows").append(make("tr", {}, ...cells));
   }
+  get("script").hidden = !data.happened.length;
+  for (const [time, ...more] of data.happened) {
+    const cells = [duration(time), ...more].map((text) => make("td", { textContent: text }));
+    get("happened").append(make("tr", {}, ...cells));
+  }
   for (let hart = 0; hart < data.harts; hart++) {
     get("hart").append(make("option", { value: hart, textContent: hart }));
   }

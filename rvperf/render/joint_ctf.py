@@ -210,7 +210,7 @@ def hart_events(report: JointReport, happened: Iterable[HartEvent], hart: int) -
     found += [(one.start, "counter_begin", (one.counter, one.owner)) for one in owned]
     found += [(one.time, "overflow_interrupt", (one.mode, one.owner))
               for one in report.overflows if one.hart == hart]  # fmt: skip
-    found += [(one.time, "script", (one.name, one.what, one.about))
+    found += [(one.time, "script", (one.name, one.what, one.about or "done"))
               for one in report.happened if one.hart == hart]  # fmt: skip
     found += [(one.time, one.kind, values_of(one)) for one in happened if one.hart == hart]
     return sorted(found, key=lambda one: one[0])

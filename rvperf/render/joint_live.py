@@ -67,13 +67,14 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else "." for c in text)
 
 
-def strip_lines(report: JointReport, width: int, height: int, hart: int) -> list[Text]:
+def strip_lines(
+    report: JointReport, drawn: list[str], width: int, height: int, hart: int
+) -> list[Text]:
     """Overflow interrupts by mode, and a line for each counter; counters that are alike share one
     if there is no room for all."""
     styles = styles_of(letters_of(report))
     room = room_of(width)
     rows = [overflow_line(report, mode, room, hart) for mode in MODES]
-    drawn = drawn_strips(report, hart, room)
     if height - len(rows) >= COUNTERS:
         groups = [([number], text) for number, text in enumerate(drawn)]
     else:
@@ -92,11 +93,11 @@ def room_of(width: int) -> int:
     return max(width - NAMES - 1, 8)
 
 
-def legend_line(report: JointReport, width: int, hart: int) -> Text:
+def legend_line(report: JointReport, drawn: list[str], width: int) -> Text:
     """What the letters there are say, in short words if there is no room for more."""
     letters = letters_of(report)
     styles = styles_of(letters)
-    seen = set().union(*drawn_strips(report, hart, room_of(width)))
+    seen = set().union(*drawn)
     shown = [(letter, about) for letter, about in legend(letters) if letter in seen]
     if sum(len(about) + 4 for _, about in shown) + 1 > width:
         shown = [(letter, SHORT.get(letter, about)) for letter, about in shown]
@@ -157,14 +158,14 @@ def lines_of(report: JointReport, width: int, height: int, hart: int = 0) -> lis
     title = f" rvperf kvm run: {report.vpmu}{policy}{number}, {spent:.3f} ms, {state}"
     lengths = [1 + sum(len(session_lines(one)) for one in report.sessions
                        if (one.name == "host") == host) for host in (True, False)]  # fmt: skip
+    drawn = drawn_strips(report, hart, room_of(width))
     most = height - 4 - len(MODES) - COUNTERS
     if most < LEAST:  # there isn't room for a line for each counter
-        most = max(height - 4 - len(MODES) - len(set(drawn_strips(report, hart, room_of(width)))),
-                   height // 3, 3)  # fmt: skip
+        most = max(height - 4 - len(MODES) - len(set(drawn)), height // 3, 3)
     above = min(max(*lengths, LEAST), most)
-    known = legend_line(report, width, hart)
+    known = legend_line(report, drawn, width)
     below = height - above - 4
-    strips = strip_lines(report, width, below, hart)
+    strips = strip_lines(report, drawn, width, below, hart)
     strips += [Text()] * (below - len(strips))
     return [
         Text(f"{title[:width]:<{width}}", style="reverse"),

@@ -4,7 +4,7 @@ Like the page of a profile it needs nothing else, and its content security polic
 for anything.
 """
 
-from rvperf.render.joint import FIXED, UNUSED_ARE, counted, natural, ranges, unused_of
+from rvperf.render.joint import FIXED, UNUSED_ARE, counted, named, natural, ranges, unused_of
 from rvperf.render.page import document
 from rvperf.render.palette import swatch
 from rvperf.render.stacks import legible
@@ -32,7 +32,9 @@ def content(report: JointReport) -> dict:
         ["Passed through", ranges(list(report.reserved)) or "none"],
         ["Time", f"{(report.end - report.start) / 1e6:.3f} ms"],
         ["Owner changes", str(report.owner_changes)],
+        ["vCPUs left a hart", str(report.switches)],
         ["Migrations", str(report.migrations)],
+        ["SBI calls of the host", f"{report.sbi_calls}{named(report.sbi_calls_by_origin)}"],
     ]
     return {
         "facts": facts,
@@ -60,8 +62,12 @@ def content(report: JointReport) -> dict:
         "sessions": [session_data(one) for one in report.sessions],
         "guests": [
             [one.name, one.hart, one.vm_exits, one.pmu_exits, one.guest_sbi_calls,
-             one.overflow_irqs, one.saves, one.restores]
+             one.overflow_irqs, one.saves, one.restores, named(one.vm_exits_by_cause).strip(" ()")]
             for one in report.guests
+        ],
+        "happened": [
+            [one.time - report.start, one.hart, one.name, one.what, one.about]
+            for one in report.happened
         ],
     }  # fmt: skip
 

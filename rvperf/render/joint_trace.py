@@ -13,6 +13,8 @@ from rvperf.results import JointReport
 
 OVERFLOWS = {"M": 100, "HS": 101, "VS": 102}
 """Threads of overflow interrupts."""
+SCRIPT = 103
+"""The thread of what a script does."""
 FIGURES = ("vm_exits", "sbi_calls", "guest_sbi_calls", "saves", "restores")
 
 
@@ -38,6 +40,17 @@ def events(report: JointReport) -> Iterator[dict]:
             "pid": hart_id(one.hart),
             "tid": OVERFLOWS[one.mode],
         }
+    for one in report.happened:
+        yield {
+            "name": f"{one.name} {one.what}",
+            "cat": "script",
+            "ph": "i",
+            "s": "p",
+            "ts": us(one.time),
+            "pid": hart_id(one.hart),
+            "tid": SCRIPT,
+            "args": {"about": one.about},
+        }
     everything = report.harts + 1
     yield named("process_name", everything, 0, "totals")
     for one in report.totals:
@@ -62,6 +75,7 @@ def names(hart: int, unused: tuple[str, ...]) -> Iterator[dict]:
         yield named("thread_name", pid, counter + 1, text)
     for mode, tid in OVERFLOWS.items():
         yield named("thread_name", pid, tid, f"overflow interrupts to {mode}")
+    yield named("thread_name", pid, SCRIPT, "script")
 
 
 def hart_id(hart: int) -> int:

@@ -94,6 +94,7 @@ class HartWithHost:
 
     def _run_user(self, until: int) -> None:
         hart = self.hart
+        self.host.vcpu.software.remind()
         if hart.interrupt():
             return
         words, start = hart.csrs.words, hart.cycles

@@ -60,9 +60,11 @@ class Moments:
     def totals(self) -> tuple[Totals, ...]:
         """What there was from the beginning to some moments, the last of which is the end."""
         sums, found = [0] * 5, []
+        now = max(one.hart.cycles for one in self.board.harts)
         for number, counts in sorted(self._bins.items()):
             sums = [a + b for a, b in zip(sums, counts, strict=True)]
-            found.append(Totals(self._began + (number + 1) * self._width, *sums))
+            time = min(self._began + (number + 1) * self._width, now)
+            found.append(Totals(time, *sums))
         return tuple(found)
 
     def hart_events(self) -> HartEvents:

@@ -1,5 +1,6 @@
 """`kvm run` on a terminal: what it shows while it runs, how it is ended, what it prints then."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -103,6 +104,32 @@ def test_what_programs_print_comes_after_the_view(tmp_path):
         view.type("q")
         assert view.ended() == 0
         assert view.printed.splitlines().count("hello") == 1
+
+
+def test_an_interrupt_before_the_view_is_left_to_the_run(tmp_path):
+    """The terminal has sent it to both: a second one would kill the guest."""
+    program = """
+import signal, sys
+from rvperf.cli import kvm_live
+from rvperf.render import joint_live
+
+class Interrupted:
+    def __init__(self, *given):
+        pass
+
+    def run(self):
+        raise KeyboardInterrupt
+
+def work(sender):
+    signal.signal(signal.SIGINT, lambda *given: sys.exit("interrupted again"))
+    print("what there was")
+    return 130
+
+joint_live.Live = Interrupted
+sys.exit(kvm_live.watched(work))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "what there was\n", "")
 
 
 def test_a_mistake_is_told_without_a_view(tmp_path):

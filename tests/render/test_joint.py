@@ -9,6 +9,7 @@ from rvperf.results import (
     Count,
     CounterOwner,
     GuestFigures,
+    Happening,
     JointReport,
     JointSession,
     OverflowInterrupt,
@@ -137,6 +138,18 @@ def test_dragging_zooms_and_whole_run_goes_back(opened):
     assert not everything.is_enabled()
 
 
+def test_exits_have_their_causes_and_a_script_its_lines(browser, tmp_path):
+    done = Happening(START + 1_500_000, "vm0", "restore", 0, f"refused: {HURTS}")
+    path = tmp_path / "k.html"
+    for happened, shown in (((), False), ((done,), True)):
+        path.write_text(joint_page.page(report(happened=happened)))
+        browser.get(path.as_uri())
+        assert "IRQ_S_TIMER 7" in by_id(browser, "rows").text
+        assert by_id(browser, "script").is_displayed() is shown
+    assert by_id(browser, "happened").text == f"1.5 ms 0 vm0 restore refused: {HURTS}"
+    assert complaints(browser) == [] and browser.execute_script("return window.hurt") is None
+
+
 def test_unused_counters_look_lighter_than_used_ones(opened):
     """Those that are reserved for the host (30) beside one that it uses (31)."""
     ink = opened.execute_script(
@@ -151,6 +164,13 @@ def test_unused_counters_look_lighter_than_used_ones(opened):
     )
     hatched, filled, free = ink
     assert hatched > 2 and filled == free == 1
+
+
+def test_a_trace_has_what_a_script_did():
+    done = Happening(START + 1_500_000, "vm0", "snapshot", 0, "3 0x1")
+    events = json.loads(joint_trace.trace(report(happened=(done,))))["traceEvents"]
+    (found,) = [e for e in events if e.get("cat") == "script"]
+    assert (found["name"], found["ts"], found["args"]["about"]) == ("vm0 snapshot", 1500, "3 0x1")
 
 
 def test_a_trace_has_owners_interrupts_and_totals():

@@ -912,6 +912,12 @@ class Kernel(Level):
         if here:
             self._fire()
 
+    def remind(self):
+        """The hart is in user mode: have the timer interrupt fire if there is still word of a
+        signal, which may have been left while the hart was elsewhere."""
+        if self.arrived:
+            self._fire()
+
     def interrupt_at(self, when, signal):
         """A signal from outside at a time to come, in nanoseconds since boot."""
         self.outside = (when, signal)
