@@ -31,10 +31,10 @@ VMM, VCPU = 1000, 1001
 
 @pytest.fixture
 def request_for(tmp_path):
-    """A RecordRequest by events and options; the program lists its own directory."""
+    """A RecordRequest by events and options; the program lists a directory."""
     nowhere = os.open(os.devnull, os.O_RDWR)
 
-    def made(events=f"instructions/period={PERIOD}/", program=("ls", "."), **how):
+    def made(events=f"instructions/period={PERIOD}/", program=("ls", str(SAMPLES)), **how):
         name, *arguments = program
         workload = Workload(
             argv=(str(SAMPLES / name), *arguments),
