@@ -163,10 +163,10 @@ class HostSession(Session):
             Wanted(one, bool(spec.attr.exclude_host), bool(spec.attr.exclude_guest))
             for one, spec in zip(sampled, self.specs, strict=False)
         )
-        if not machine.vpmu.host_counts_guests:
+        for vcpu in self.tasks.threads:
             for one in wanted:
-                if not one.exclude_guest:
-                    what = f"with --vpmu {machine.vpmu.name} the host can't count while the guest "
+                if not one.exclude_guest and not vcpu.vpmu.host_counts_guests:
+                    what = f"with --vpmu {vcpu.vpmu.name} the host can't count while the guest "
                     refuse(one.sampling.event, f"{what}runs; try :H, or --host --no-guest")
         self.follow_guests()
         chains = bool(asked.callchain and asked.kernel_chain)
@@ -214,7 +214,7 @@ class HostSession(Session):
         if self.guest and self.request.output is not None and not result.full:
             self.write_guest_symbols(f"{self.request.output}{GUEST_SYMBOLS}")
         if recording.lost:
-            why = self.machine.vpmu.why_host_loses or WHY_LOST
+            why = perf.why_lost or WHY_LOST
             self.told(f"[ perf record: {recording.lost} samples lost: {why} ]\n")
         return result
 

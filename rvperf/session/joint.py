@@ -548,7 +548,7 @@ class Joint:
         lost = session.recording.lost
         why = ""
         if lost:
-            why = session.machine.vpmu.why_host_loses or WHY_LOST
+            why = session.perf.why_lost or WHY_LOST
         return JointSession("host", session.request.command, result.samples, lost, why, result.path)
 
 

@@ -28,14 +28,14 @@ def kvm_run(tmp_path_factory):
     """Run it in a directory of its own: which, the status, the report, and what stderr had."""
     where = tmp_path_factory.mktemp("kvm_run")
 
-    def run(*words):
+    def run(*words, command=("kvm", "run", "--json")):
         here = tmp_path_factory.mktemp("one")
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.setenv("HOME", str(where))
             patch.chdir(here)
-            status = main(["kvm", "run", "--json", *words])
-        report = json.loads(out.getvalue() or "null")
+            status = main([*command, *words])
+        report = json.loads(out.getvalue()) if "--json" in command and out.getvalue() else None
         return SimpleNamespace(here=here, status=status, report=report, err=err.getvalue())
 
     return run
@@ -224,8 +224,8 @@ def test_an_event_that_overflows_while_it_is_opened_is_sampled(kvm_run):
 def test_what_is_throttled_is_told(kvm_run):
     """Of each thread's event by itself, off and on in turns."""
     run = kvm_run(
-        "--guest", f"{COUNT} {SORT}", "--guest", f"{COUNT} {SORT}", "--slice", "1ms",
-        "--host", "record -e instructions:G -c 900 -o host.data",
+        "--guest", f"{COUNT} {SIEVE}", "--guest", f"{COUNT} {SIEVE}", "--slice", "400us",
+        "--host", "record -e instructions:G -c 1500 -o host.data",
     )  # fmt: skip
     told = all_of((records.Throttle, records.Unthrottle), run.here / "host.data")
     for number in (1, 2):
@@ -249,7 +249,7 @@ def test_the_guests_samples_are_those_that_it_has_alone(kvm_run):
 
 @pytest.mark.parametrize("vpmu, harts", [("passthrough", 1), ("passthrough", 2), ("snapshot", 2)])
 def test_the_hosts_samples_are_those_that_it_has_alone(kvm_run, vpmu, harts):
-    """Of events that no perf's own work counts as, to the instruction, also by `kvm record`."""
+    """Of events that no perf's own work counts as, to the instruction."""
     host = "record -e branches:G,L1-dcache-loads:G -c 1511 -o host.data"
     where = ["--vpmu", vpmu, "--harts", f"{harts}", "--migrate-every", "200us"][
         : 2 + 4 * (harts > 1)
@@ -262,6 +262,15 @@ def test_the_hosts_samples_are_those_that_it_has_alone(kvm_run, vpmu, harts):
     found = places(alone / "host.data")
     assert places(together.here / "host.data") == found
     assert len(found) > 500
+
+
+def test_what_guests_do_is_sampled_by_kvm_record_as_by_kvm_run(kvm_run):
+    words = "record -e branches:G -c 1511 -o host.data"
+    joint = kvm_run("--guest", f"{COUNT} {SORT}", "--host", words).here
+    single = kvm_run(
+        *words.split(), "--vpmu", "passthrough", *SORT.split(), command=("kvm", "--host", "--guest")
+    ).here
+    assert places(single / "host.data") == places(joint / "host.data")
 
 
 def test_a_guest_that_samples_does_more_and_the_host_sees_that(kvm_run):

@@ -246,12 +246,14 @@ class HostPerf:
         found = 0
         for event in self.events:
             if event.frequency:
-                due = event.running * event.frequency // 10**9 if self._interrupts_lost else 0
+                due = event.running * event.frequency // 10**9 if self.why_lost else 0
             else:
                 due = event.count // event.sample_period if event.sampling else 0
             found += max(due - self.taken[event.owner], 0)
         return found
 
     @property
-    def _interrupts_lost(self) -> bool:
-        return any(vcpu.vpmu.why_host_loses for vcpu in self.tasks.threads)
+    def why_lost(self) -> str:
+        """Why the host loses samples, if a guest gets its interrupts."""
+        whys = (vcpu.vpmu.why_host_loses for vcpu in self.tasks.threads)
+        return next(filter(None, whys), "")
