@@ -13,6 +13,7 @@ from rvperf.perfdata import records
 from rvperf.perfdata.reader import Reader
 from rvperf.session import recording
 from rvperf.session.host import HostRecording
+from rvperf.stack import events_core
 from rvperf.stack.hypervisor.host_perf import HostPerf
 from tests.oracles.perf import perf
 from tests.session.recordings import SAMPLES
@@ -221,11 +222,12 @@ def test_an_event_that_overflows_while_it_is_opened_is_sampled(kvm_run):
     assert len(samples(run.here / "host.data")) > 20
 
 
-def test_what_is_throttled_is_told(kvm_run):
+def test_what_is_throttled_is_told(kvm_run, monkeypatch):
     """Of each thread's event by itself, off and on in turns."""
+    monkeypatch.setattr(events_core, "MOST_SAMPLES_A_TICK", 10)
     run = kvm_run(
         "--guest", f"{COUNT} {SIEVE}", "--guest", f"{COUNT} {SIEVE}", "--slice", "400us",
-        "--host", "record -e instructions:G -c 1500 -o host.data",
+        "--host", "record -e instructions:G -c 9001 -o host.data",
     )  # fmt: skip
     told = all_of((records.Throttle, records.Unthrottle), run.here / "host.data")
     for number in (1, 2):
