@@ -124,6 +124,9 @@ def kernel_for(hart: Hart, workload: Workload, **more) -> tuple[Kernel, str]:
 
 
 def _exit(found) -> Exit:
+    """How a program ended; who hasn't is ended as the session is."""
+    if found is None:
+        return Exit(code=None, signal=signal.SIGTERM)
     return Exit(signal=found.signal) if found.signal else Exit(code=found.code)
 
 

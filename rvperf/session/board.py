@@ -225,6 +225,9 @@ class Board:
             for vm in self.vms:
                 for vcpu in vm.vcpus:
                     vcpu.forget()
+            for one in self.harts:
+                if one.hart.mode in (VS, VU):  # stopped in a guest: now the host reads its events
+                    one.hart.mode = S
 
     def _loop(self) -> None:
         if len(self.harts) == 1:

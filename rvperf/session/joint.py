@@ -578,10 +578,12 @@ def check(guests, hosts, options: JointOptions) -> None:
     machine = options.machine
     if machine.vpmu == "passthrough":
         check_counters(machine.counters, options.reserve)
+    check_files((*guests, *hosts))
     for request in hosts:
-        if request.vm is not None and request.vm >= len(guests):
+        vm = getattr(request, "vm", None)
+        if vm is not None and vm >= len(guests):
             there = "vm0" if len(guests) == 1 else f"vm0 to vm{len(guests) - 1}"
-            raise SessionError(f" Error: no vm{request.vm}: there is {there}", FAILED)
+            raise SessionError(f" Error: no vm{vm}: there is {there}", FAILED)
         for cpu in getattr(request, "cpus", None) or ():
             if cpu >= options.harts:
                 few = "only 0" if options.harts == 1 else f"only 0 to {options.harts - 1}"
@@ -600,6 +602,18 @@ def check(guests, hosts, options: JointOptions) -> None:
             ("hart", hart, options.harts),
         ):
             check_there(what, number, there)
+
+
+def check_files(requests) -> None:
+    """SessionError if two recordings would be written to one file."""
+    seen = set()
+    for request in requests:
+        if isinstance(request, RecordRequest):
+            path = os.path.realpath(request.output) if request.output else "-"
+            if path in seen and path != os.devnull:
+                what = f"two sessions write {request.output or 'to stdout'}; give one another -o"
+                raise SessionError(f" Error: {what}", FAILED)
+            seen.add(path)
 
 
 def check_counters(passed: int | None, reserved: int | None) -> None:

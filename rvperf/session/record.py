@@ -14,7 +14,7 @@ from rvperf.perfdata.attr import BRANCH
 from rvperf.perfdata.buildid import Cache
 from rvperf.perfdata.writer import Writer
 from rvperf.results import Exit
-from rvperf.session import HARDWARE, NATIVE_COUNTERS, SessionError, Workload
+from rvperf.session import HARDWARE, NATIVE_COUNTERS, SessionError, Workload, _exit
 from rvperf.session import Machine as Emulated
 from rvperf.session.attributes import (
     MACHINE_SKID,
@@ -243,11 +243,8 @@ class Session:
         switching = request.switch_bytes or request.switch_ns or request.switch_signal
         if (switching or request.timestamp_filename) and not self.full:
             self.dump()
-        ended = self.kernel.exit
-        if ended is None:  # perf ends a program whose recording is over
-            ended = Exit(code=None, signal=signal.SIGTERM)
         return RecordResult(
-            exit=Exit(code=None, signal=ended.signal) if ended.signal else Exit(code=ended.code),
+            exit=_exit(self.kernel.exit),
             samples=recording.samples,
             woken=recording.rounds - self.woken,
             path=f"{path}.<timestamp>" if self.dumps else path,

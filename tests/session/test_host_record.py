@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import signal
 from contextlib import redirect_stderr, redirect_stdout
 from types import SimpleNamespace
 
@@ -332,6 +333,27 @@ def test_mistakes_are_told_in_a_line(kvm_run, host, line):
     )  # fmt: skip
     assert run.status in (129, 255) and run.report is None
     assert line in run.err and "Traceback" not in run.err
+
+
+@pytest.mark.parametrize("hosts", [["-o guest.data"], ["-c 9001", "-c 9002"], ["-o -", "-o -"]])
+def test_two_sessions_do_not_write_one_file(kvm_run, hosts):
+    words = [word for one in hosts for word in ("--host", f"record {one}")]
+    run = kvm_run("--guest", f"record -c 99999 -o guest.data {SIEVE}", *words)
+    assert run.status == 255 and run.report is None
+    assert re.fullmatch(r" Error: two sessions write \S+.*; give one another -o\n", run.err)
+
+
+@pytest.mark.parametrize("harts", [1, 2])
+def test_a_recording_that_is_long_enough_ends_all(kvm_run, harts):
+    """Harts are wherever they were: all that was counted is still read."""
+    run = kvm_run(
+        "--harts", f"{harts}", "--guest", f"{COUNT} {SIEVE}", "--host", "stat -e instructions:G",
+        "--host", "record -e instructions:G -c 9001 --max-size 3K -o host.data",
+    )  # fmt: skip
+    found = len(samples(run.here / "host.data"))
+    assert run.status == 128 + signal.SIGTERM
+    assert 0 < found == run.report["sessions"][1]["counts"][0]["value"] // 9001 < 100
+    script(run.here / "host.data")
 
 
 @pytest.mark.parametrize("other, what", [("-a", "SYSTEM"), ("-C 0", "CPU")])
