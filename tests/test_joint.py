@@ -271,7 +271,8 @@ def test_an_interrupt_while_the_host_works_ends_the_guest(tmp_path, monkeypatch)
     def look(running):
         running.moments.also = hear
 
-    result = joint(["--guest", f"stat -e instructions:u {program}"], look)
+    words = ["--guest", f"stat -e instructions:u {program}", "--guest", "list hw"]
+    result = joint(words, look)
     assert result.guests[0].exit.signal == signal.SIGINT
     assert 0 < result.guests[0].counts[0].value < 100_000_000
 

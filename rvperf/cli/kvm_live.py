@@ -96,6 +96,8 @@ def watched(work: Callable[[Sender], int]) -> int:
                 sys.stderr.flush()
             except KeyboardInterrupt:
                 status = 128 + signal.SIGINT
+            except Exception:
+                sys.excepthook(*sys.exc_info())
             finally:
                 os._exit(status & 0xFF)
         os.close(into)

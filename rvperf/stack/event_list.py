@@ -58,7 +58,7 @@ class ListingGuest(Level):
         """perf list, of these hardware events."""
         self.supported = opened(self.core, selectors, self.charge)
 
-    def interrupt(self, number: int) -> None:
+    def interrupt(self, number: int, here: bool = True) -> None:
         """A signal from outside: perf list is over before that matters."""
 
     def switch_off(self) -> None:
