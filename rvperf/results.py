@@ -294,6 +294,9 @@ class JointReport(Record):
     totals: tuple[Totals, ...] = ()
     """At moments in the order of time; the last has all."""
     happened: tuple[Happening, ...] = ()
+    owners_grain: int = 0
+    """Intervals of `owners` that are shorter than this, in ns, and gaps between them, are left out:
+    0 unless there were very many."""
     unused: tuple[str, ...] = ()
     """Whose each of a hart's 32 counters is while nobody uses it: "host" (reserved), "guests"
     (passed through), "firmware" (who hands it out), "clock" (the time), "free", or "absent"."""

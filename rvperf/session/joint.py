@@ -485,6 +485,7 @@ class Joint:
             guests=tuple(self._figures(machine) for machine in self.machines),
             owners=owners,
             unused=self._unused(),
+            owners_grain=max(one.grain for one in self.owners),
             owner_changes=sum(one.changes for one in self.owners),
             switches=sum(one.host.scheduler.switches for one in board.harts),
             migrations=sum(one.host.migrations for one in board.harts),

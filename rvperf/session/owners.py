@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from isa.record import replace
 from rvperf.results import CounterOwner
 from rvperf.stack.sbi import bits
 
 HOST = "host"
 CLOCK = 1
 """The counter that is the time."""
+MOST = 100_000
+"""Intervals of one hart; if there are more, the shortest go."""
 
 
 class Owners:
@@ -19,6 +22,8 @@ class Owners:
     def __init__(self, number: int, one, name_of: Callable):
         self.number, self.hart, self.host, self.name_of = number, one.hart, one.host, name_of
         self.intervals: list[CounterOwner] = []
+        self.grain = 0
+        """How long, in ns, an interval must be to be kept, and a gap to divide two."""
         self.changes = 0
         """How often passed-through counters came to hold another vCPU's values."""
         self._last = None
@@ -106,3 +111,22 @@ class Owners:
     def _note(self, counter: int, owner: str, start: int, end: int) -> None:
         if end > start:
             self.intervals.append(CounterOwner(self.number, counter, owner, start, end))
+            if len(self.intervals) > MOST:
+                self.intervals = self._coarsened()
+                while len(self.intervals) > MOST // 2:
+                    self.grain = 2 * self.grain or 1000
+                    self.intervals = self._coarsened()
+
+    def _coarsened(self) -> list[CounterOwner]:
+        """The intervals without what is shorter than the grain."""
+        joined: list[CounterOwner] = []
+        last: dict[int, int] = {}
+        for one in self.intervals:
+            at = last.get(one.counter)
+            before = None if at is None else joined[at]
+            if before and before.owner == one.owner and one.start - before.end < self.grain:
+                joined[at] = replace(before, end=one.end)
+            else:
+                last[one.counter] = len(joined)
+                joined.append(one)
+        return [one for one in joined if one.end - one.start >= self.grain]
