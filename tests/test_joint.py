@@ -277,6 +277,17 @@ def test_an_interrupt_while_the_host_works_ends_the_guest(tmp_path, monkeypatch)
     assert 0 < result.guests[0].counts[0].value < 100_000_000
 
 
+@pytest.mark.parametrize("how", [(), ("--json",)])
+def test_the_report_can_go_into_a_file(kvm_run, tmp_path, capfd, how):
+    """So that what is printed is the programs' alone."""
+    words = ["kvm", "run", *how, "--guest", f"{COUNT} -o counts {SORT}"]
+    assert main(words) == 0
+    printed = capfd.readouterr().out
+    assert main([*words, "-o", "report"]) == 0
+    assert printed == capfd.readouterr().out + (tmp_path / "report").read_text()
+    assert printed.startswith("sorted\n")
+
+
 def test_the_first_guest_that_fails_decides(kvm_run):
     status, _, _ = kvm_run(
         "--guest", f"{COUNT} {SORT}", "--guest", f"{COUNT} -- {SAMPLES / 'args'} one two"

@@ -4,7 +4,7 @@ import shlex
 import sys
 
 from isa.record import replace
-from rvperf.cli import host_options, virtual_options
+from rvperf.cli import host_options, kvm_files, virtual_options
 from rvperf.cli.kvm_script import Unclear, numbers, script
 from rvperf.cli.options import Option, Usage, parse, usage
 from rvperf.cli.streams import say, standard, tell
@@ -73,7 +73,8 @@ OPTIONS = (
     Option("", "without-pmu", "a VM, or a vCPU of it, that gets no counters: vm1, vm0/1 "
            "(repeatable)",
            "several", "vm", ()),
-    Option("j", "json", "print what happened in JSON format"),
+    Option("o", "output", "where the report goes, which is printed otherwise", "text", "file"),
+    Option("j", "json", "have the report in JSON format"),
     Option("", "html", "write a page that shows who owned which counter when", "text", "file"),
     Option("", "trace", "write the same for timeline viewers (Chrome's trace events)", "text",
            "file"),
@@ -350,13 +351,12 @@ def without_pmu(name: str) -> tuple[int, int | None]:
 
 def together(guests, hosts, asked, options, view=None) -> int:
     """Run it all, and print what each prints, and the report. `view` is shown it meanwhile."""
-    from rvperf.render import joint as page
     from rvperf.session import SessionError, joint
 
     if not all(inner.open() for inner in (*guests, *hosts)):
         close(guests, hosts)
         return FAILED_STATUS
-    if not pictures_open(options):
+    if not kvm_files.can_be_written(options):
         close(guests, hosts)
         return FAILED_STATUS
     try:
@@ -380,63 +380,10 @@ def together(guests, hosts, asked, options, view=None) -> int:
         for number, (inner, each) in enumerate(zip(guests, result.guests, strict=True))
     ]
     statuses += [inner.show(each) for inner, each in zip(hosts, result.hosts, strict=True)]
-    draw(options, result)
-    say(page.json_text(result.report) if options["json"] else page.text(result.report))
+    kvm_files.write(options, result)
+    if options["output"] is None:
+        say(kvm_files.report(result, options))
     return next(filter(None, statuses), 0)
-
-
-PICTURES = ("html", "trace")
-
-
-def pictures_open(options) -> bool:
-    """Whether the pictures' files can be written; tells if not, before anything runs."""
-    for name in PICTURES:
-        if options[name] is not None:
-            try:
-                with open(options[name], "ab"):
-                    pass
-            except (OSError, ValueError) as error:
-                tell_of(options[name], error)
-                return False
-    if options["ctf"] is not None:
-        from rvperf.render import joint_ctf
-
-        if why := joint_ctf.refused(options["ctf"]):
-            tell(f"failed to create output directory {options['ctf']}: {why}\n")
-            return False
-    return True
-
-
-def draw(options, result) -> None:
-    report = result.report
-    for name in PICTURES:
-        if options[name] is None:
-            continue
-        if name == "html":
-            from rvperf.render import joint_page
-
-            content = joint_page.page(report).encode("utf-8", "replace")
-        else:
-            from rvperf.render import joint_trace
-
-            content = joint_trace.trace(report)
-        try:
-            with open(options[name], "wb") as file:
-                file.write(content)
-        except OSError as error:
-            tell_of(options[name], error)
-    if options["ctf"] is not None:
-        from rvperf.render import joint_ctf
-
-        try:
-            joint_ctf.write(options["ctf"], report, result.hart_events)
-        except OSError as error:
-            tell_of(options["ctf"], error)
-
-
-def tell_of(path: str, error: Exception) -> None:
-    why = getattr(error, "strerror", None) or error
-    tell(f"failed to create output file {path}: {why}\n")
 
 
 def close(guests, hosts) -> None:
