@@ -146,6 +146,24 @@ def test_compiled_code_is_dropped_when_it_changes(way, tmp_path):
     assert cold[0] == 0 and cold[1]["instructions:u"] > 25 * 300_000 * 5
 
 
+@ways
+@pytest.mark.parametrize("where", ["from hart to hart", "beside one that moves"])
+def test_code_that_changes_in_vms_on_several_harts(way, where, tmp_path):
+    """Each hart keeps what it has decoded and compiled, also of vCPUs that have gone elsewhere."""
+    path = built(tmp_path, way, calls=1_000, rounds=40)
+    guest = f"stat -o /dev/null -- {path}"
+    moves = ["--migrate-every", "70us"]
+    if where != "from hart to hart":
+        # vm0 leaves hart 0, where its pages were decoded, and stays on hart 1; vm1 goes round.
+        (tmp_path / "script").write_text(
+            "900us vm0 1\n" + "".join(f"{1000 + 50 * n}us vm1 {n % 2}\n" for n in range(40))
+        )
+        moves = ["--migrate", str(tmp_path / "script"), "--pin", "vm0=0"]
+    words = ["kvm", "run", "--harts", "2", "--slice", "40us", "-o", str(tmp_path / "report")]
+    done = rvperf(*words, *moves, "--guest", guest, "--guest", guest, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_an_instruction_that_the_next_round_of_its_own_loop_replaces(tmp_path):
     text = """
         li s0, 0

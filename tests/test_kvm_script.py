@@ -70,6 +70,18 @@ def test_harts_that_go_offline_in_turns_pass_vcpus_on(kvm_run):
     assert report["guests"][0]["hart"] == report["guests"][1]["hart"] == 1
 
 
+def test_what_is_due_at_once_is_done_in_order(kvm_run):
+    """Also where the first of it takes the vCPU to another hart."""
+    guests = ["--guest", f"{COUNT} {SORT}", "--guest", f"{COUNT} {SORT}", "--harts", "3"]
+    _, before, _ = kvm_run("", *guests)
+    script = "".join(f"{1000 + n // 5}us vm{n % 2} {n % 3}\n" for n in range(40))
+    _, report, _ = kvm_run(f"{script}1005us vm0 snapshot\n1005us vm0 restore\n", *guests)
+    for name in ("vm0", "vm1"):
+        assert counts(report, name) == counts(before, name)
+    assert report["migrations"] > 20
+    assert [one["what"] for one in report["happened"]] == ["snapshot", "restore"]
+
+
 def test_an_image_that_is_put_back_at_once_is_not_seen(kvm_run):
     """Rows 9 and 10, as a live migration does it."""
     guests = ["--guest", f"{SAMPLE} {SORT}"]

@@ -75,6 +75,8 @@ class Native:
         self._pool_address = ctypes.addressof(ctypes.c_char.from_buffer(self._pool))
         self._pool_used = 0
         self._pages: list[int] = []  # RAM page numbers with decoded entries
+        self.others: list[Native] = []
+        """The engines of other harts that have the same RAM; who writes to RAM tells all."""
         self._blank = self._blank_page()
         words = {name: self.hart.state.words(at) for name, at in ENGINE.offsets.items()}
         self._budget, self._until = words["budget"], words["until"]
@@ -266,8 +268,9 @@ class Native:
         self._pointers[index] = self._pool_address + at
         self._pages.append(index)
         self.hart.ram.code.view[index] = 1
-        if self._stored.view[index]:
-            self.forget_data_translations()  # a store to this page must be seen from now on
+        for engine in (self, *self.others):
+            if engine._stored.view[index]:
+                engine.forget_data_translations()  # a store here must be seen from now on
 
     def decoded_page(self, index: int) -> int:
         """Where the entries of a RAM page lie in this process, or 0."""
@@ -292,7 +295,8 @@ class Native:
             self._collect_executions()
         for index in self._pages:
             self._pointers[index] = 0
-            self.hart.ram.code.view[index] = 0
+            if not any(engine.decoded_page(index) for engine in self.others):
+                self.hart.ram.code.view[index] = 0
         self._pages.clear()
         self._pool_used = 0
         self._forget_fetches()

@@ -202,8 +202,10 @@ class Board:
             before = self.ram.on_code_write
             one.engine = engine = Native(one.hart, regions)
             if len(self.harts) > 1:
-                one.host.on_arrival = engine.forget_code
                 self.ram.on_code_write = both(before, engine.forget_page)
+        engines = [one.engine for one in self.harts]
+        for engine in engines if self.kind == "native" else ():
+            engine.others = [other for other in engines if other is not engine]
 
     def run(self, driver: Callable, started: Callable[[], None] | None = None) -> None:
         """Boot, and run until no vCPU is left. `driver` makes the host's PMU driver for a level;

@@ -169,8 +169,6 @@ class Hypervisor(Level):
         "save" and "restore" with how many registers of counters."""
         self.wanted: deque[Callable[[], None]] = deque()
         """What programs of the host do behind the next VM exit."""
-        self.on_arrival: Callable[[], None] | None = None
-        """Told that a vCPU comes here that was on another hart."""
         self.migrations = 0
         """How many vCPUs have gone to other harts."""
         self.timers: list[tuple[int, int, Callable[[], None]]] = []
@@ -268,8 +266,6 @@ class Hypervisor(Level):
             if vcpu.ran_on is not None:  # its code may have changed since it was here
                 hart.fence_i()
                 hart.sfence_vma()
-                if self.on_arrival:
-                    self.on_arrival()
             vcpu.ran_on = hart
         if before is not None and before is not vcpu:
             before.vpmu.evicted(before)

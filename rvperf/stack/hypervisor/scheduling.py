@@ -169,8 +169,10 @@ class Scheduler:
         """Move and stop whose time it is."""
         host = self.host
         now = host.hart.cycles
-        for move in [one for one in self.moves if one.vcpu.hypervisor is host and one.time <= now]:
+        for move in [one for one in self.moves if one.time <= now]:
             vcpu = move.vcpu
+            if vcpu.hypervisor is not host:
+                continue  # perhaps since the last of these moves
             self.moves.remove(move)
             if vcpu.vm.stopped or vcpu.stopped:
                 continue
