@@ -1,14 +1,19 @@
 """`kvm run --migrate SCRIPT`: what happens to vCPUs and harts while guests measure."""
 
 import json
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from rvperf.cli import main
 from rvperf.perfdata.reader import Reader
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
 from tests.oracles.perf import perf
+from tests.subject import counted, rvperf
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 SORT, SIEVE, BRANCHES = (f"-- {SAMPLES / name}" for name in ("sort", "sieve", "branchsort"))
@@ -189,6 +194,46 @@ def test_a_vm_without_a_pmu_neither_counts_nor_is_counted(kvm_run):
     one, other = report["guests"]
     assert one["saves"] > 4 and one["restores"] - one["saves"] in (0, 1)  # it was away at the start
     assert other["saves"] == other["restores"] == 0
+
+
+@cache
+def bare() -> list[int]:
+    """What the program counts on a bare host."""
+    done = rvperf("stat", *COUNT.split()[1:], *SORT.split())
+    return [int(count) for count in counted(done.stderr.decode()).values()]
+
+
+TIMES = st.integers(900, 4000)
+LINES = st.one_of(
+    st.builds("{0}us vm{1} {2}".format, TIMES, st.integers(0, 1), st.integers(0, 2)),
+    st.builds("{0}us vm{1} snapshot\n{0}us vm{1} restore".format, TIMES, st.integers(0, 1)),
+    st.builds("{0}us vm{1} counters {2}".format, TIMES, st.integers(0, 1), st.integers(2, 29)),
+    st.builds("{0}us vm{1} reset".format, TIMES, st.integers(0, 1)),
+    st.builds("{0}us hart2 offline\n{1}us hart2 online".format, TIMES, TIMES),
+)
+POLICIES = st.sampled_from(["lazy", "eager", "always"])
+
+
+@given(
+    st.lists(LINES, max_size=8), POLICIES, st.integers(1, 3), st.sampled_from(["", "instructions"])
+)
+@settings(max_examples=25, deadline=None)
+def test_whatever_happens_guests_count_what_they_do(lines, policy, slice_100us, host):
+    """A life that isn't cut short counts the same, on whatever harts and between whatever else."""
+    expected = bare()
+    with tempfile.TemporaryDirectory() as directory:
+        script, report = Path(directory, "script"), Path(directory, "report")
+        script.write_text("\n".join([*lines, ""]))
+        guests = [f"stat -o {directory}/vm{n} -e instructions:u,branches:u {SORT}" for n in (0, 1)]
+        words = ["--guest", guests[0], "--guest", guests[1], "--harts", "3", "--pin", "vm1=0",
+                 "--slice", f"{slice_100us}00us", "--policy", policy]  # fmt: skip
+        hosts = ["--host", f"stat -o {directory}/host -e {host}"] if host else []
+        status = main(["kvm", "run", "--json", "-o", str(report), "--migrate", str(script),
+                       *words, *hosts])  # fmt: skip
+        if status == 255:
+            assume(False)  # a move to hart 2 while it is offline: that is refused
+        found = json.loads(report.read_text())
+    assert [counts(found, name) for name in ("vm0", "vm1")] == [expected, expected]
 
 
 def test_the_same_script_gives_the_same(kvm_run):
