@@ -162,13 +162,6 @@ class Interval(Record):
     counts: tuple[Count, ...]
 
 
-class HostCounts(Record):
-    """What a `perf stat` of the host's has counted, and in which intervals."""
-
-    result: StatResult
-    intervals: tuple[Interval, ...] = ()
-
-
 class JointSession(Record):
     """One of the sessions that ran together. `lost` is how many samples are missing; `why` says
     why, if so."""

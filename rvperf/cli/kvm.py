@@ -271,9 +271,14 @@ def request_of(its, words, descriptors):
         raise Mistake(" Error: kvm compare keeps no output of record or stat\n")
     found = its.check(options, command)
     if its.__name__.endswith("stat"):
-        return its.request_of(options, tuple(command), its.wanted(options), descriptors)
+        events = its.wanted(options)
+        return its.request_of(options, tuple(command), events, descriptors, _unprinted)
     options["output"], options["buildid"] = os.devnull, False
     return its.request_of(options, tuple(command), found, descriptors, words)
+
+
+def _unprinted(interval) -> None:
+    """perf reads what -I asks for, and nobody sees it."""
 
 
 def compared(options, request):

@@ -133,7 +133,7 @@ def made(scenario: Scenario):
             guests = [kvm_run.Inner(text, descriptors) for text in options["guest"]]
             hosts = [kvm_run.Inner(text, descriptors, guests[0]) for text in options["host"]]
             requests = [tuple(one.request for one in side) for side in (guests, hosts)]
-            joint = Joint(*requests, asked, lambda text: None, lambda number, interval: None)
+            joint = Joint(*requests, asked, lambda text: None)
             steps = Steps(joint, scenario.shows)
             return joint.run().report, steps.found
         finally:

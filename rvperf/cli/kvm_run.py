@@ -122,6 +122,8 @@ class Inner:
         from importlib import import_module
 
         self.side = "--host" if guest else "--guest"
+        self.rows = None
+        """Of -I, once it is open."""
         try:
             words = shlex.split(text)
         except ValueError as error:
@@ -169,7 +171,7 @@ class Inner:
             if options["repeat"] != 1:
                 raise Mistake(" Error: --guest stat: option `repeat' is for a run alone\n")
             self.events = its.wanted(options)
-            return its.request_of(options, self.command, self.events, descriptors)
+            return its.request_of(options, self.command, self.events, descriptors, self.interval)
         options["output"] = options["output"] or "perf.data"
         return its.request_of(options, self.command, found, descriptors, words)
 
@@ -185,11 +187,13 @@ class Inner:
         from rvperf.session.host_stat import HostStatRequest
 
         self.events = its.wanted(options)
-        interval = options["interval_print"] or 0
-        vm = options["pid"]
-        return HostStatRequest(
-            tuple(event for event in self.events if event.countable), interval * 1_000_000, vm
-        )
+        countable = tuple(event for event in self.events if event.countable)
+        every = None
+        if options["interval_print"]:
+            from rvperf.cli import intervals
+
+            every = intervals.every(options, self.interval)
+        return HostStatRequest(countable, every, options["pid"])
 
     # What came of it.
 
@@ -201,6 +205,13 @@ class Inner:
             except OSError as error:
                 tell(f"failed to create output file: {error.strerror}\n")
                 return False
+            if self.options["interval_clear"] and not self.output.stream.isatty():
+                tell("--interval-clear does not work with output\n")
+                return False
+            if self.options["interval_print"]:
+                from rvperf.cli.intervals import Rows
+
+                self.rows = Rows(self.options, self.events, self.output)
         return True
 
     def show(self, result, destroyed: int | None = None) -> int:
@@ -217,40 +228,19 @@ class Inner:
         if destroyed is not None:
             self.output.stream.close()
             return ended(self.command, result.exit)
-        shown = result if self.side == "--guest" else result.result
-        counted = iter(shown.counts)
+        counted = iter(result.counts)
         shown = replace(
-            shown,
+            result,
             counts=tuple(self.its.shown(self.options, event, counted) for event in self.events),
         )
         with self.output:
-            if not self.options.get("interval_print"):
+            if not self.rows or self.options["summary"]:
                 self.its.show(self.options, shown, self.output)
         return ended(self.command, shown.exit) if self.side == "--guest" else 0
 
     def interval(self, interval) -> None:
-        """Print a line of -I's."""
-        from rvperf.render import stat as render
-        from rvperf.results import Exit, StatResult
-
-        options = self.options
-        if options["quiet"]:
-            return
-        counted = iter(interval.counts)
-        counts = tuple(self.its.shown(options, event, counted) for event in self.events)
-        result = StatResult((), counts, interval.time, 0, 0, Exit(code=0))
-        separator = options["field_separator"]
-        if options["json_output"]:
-            page = render.interval_json(interval.time, result)
-        elif separator is not None:
-            separator = "\t" if separator == "\\t" else separator
-            page = render.interval_csv(interval.time, result, separator)
-        else:
-            group = self.its.by_locale() if options["big_num"] else render.ungrouped
-            page = render.interval_text(interval.time, result, group=group)
-            if not self.output.written:
-                page = render.HEADING + page
-        self.output.write(page)
+        """Print a row of -I's."""
+        self.rows.print(interval)
 
     def recorded(self, result) -> int:
         options = self.options
@@ -265,10 +255,7 @@ class Inner:
 
 
 def of_hosts(option: Option) -> Option:
-    """An option as the host's perf has it: -I, -a and -p are there, and CPUs are harts."""
-    if option.long == "interval-print":
-        return Option("I", "interval-print", "print counts each so many ms", "text", "n",
-                      convert=number("interval-print"))  # fmt: skip
+    """An option as the host's perf has it: -a and -p are there, and CPUs are harts."""
     if option.long == "all-cpus":
         return Option("a", "all-cpus", "system-wide collection from all CPUs")
     if option.long == "pid" and option.short == "p":
@@ -365,7 +352,6 @@ def together(guests, hosts, asked, options, view=None) -> int:
             tuple(inner.request for inner in hosts),
             asked,
             tell,
-            lambda at, interval: hosts[at].interval(interval),
             view.watch if view else None,
         )
     except SessionError as error:

@@ -20,7 +20,8 @@ COLUMN = 24
 class Option(Record):
     """A row of a command's option table.
 
-    `kind` is flag (on or off), count (how often), text, number, several (a tuple of values),
+    `kind` is flag (on or off), count (how often), text, number, unsigned (a number that isn't
+    negative), several (a tuple of values),
     optional (text that may be left out, and is "" then; it has to be attached) or missing (perf
     has it, we don't yet). `convert` is applied to a value when it is met.
     """
@@ -48,10 +49,11 @@ class Option(Record):
 class Usage(Exception):
     """A command line that can't be followed.
 
-    `message` comes first; then the usage with the options named in `about` (all if it is None).
+    `message` comes first; then the usage with the options named in `about` (all if it is None), or
+    one for each of several tuples of them.
     """
 
-    def __init__(self, message: str, about: tuple[str, ...] | None = (), status=USAGE_STATUS):
+    def __init__(self, message: str, about: tuple | None = (), status=USAGE_STATUS):
         super().__init__(message)
         self.message, self.about, self.status = message, about, status
 
@@ -171,7 +173,10 @@ def set_value(option, named, value, values, on=True) -> None:
         values[key] = on
     elif option.kind == "count":
         values[key] = (values[key] or 0) + 1 if on else 0
-    elif option.kind == "number":
+    elif option.kind in ("number", "unsigned"):
+        if option.kind == "unsigned" and value.startswith("-"):
+            message = f" Error: {named} expects an unsigned numerical value\n"
+            raise Usage(message, (option.long,))
         try:
             values[key] = int(value)
         except ValueError:
@@ -182,12 +187,14 @@ def set_value(option, named, value, values, on=True) -> None:
         values[key] = (*values[key], value) if option.kind == "several" else value
 
 
-def usage(synopsis: str, options: tuple[Option, ...], about: tuple[str, ...] | None = None) -> str:
-    """perf's usage page: the synopsis, and all options or those named in `about`."""
+def usage(synopsis: str, options: tuple[Option, ...], about: tuple | None = None) -> str:
+    """perf's usage page: the synopsis, and all options or those named in `about`, as in `Usage`."""
+    if about and isinstance(about[0], tuple):
+        return "\n".join(usage(synopsis, options, one) for one in about)
     page = f" Usage: {synopsis}\n\n"
     if about is None:
         shown = [option for option in options if option.kind != "missing"]
-        by_letter = sorted((o for o in shown if o.short), key=lambda o: o.short.lower())
+        by_letter = sorted((o for o in shown if o.short), key=lambda o: (o.short.lower(), o.short))
         shown = by_letter + sorted((o for o in shown if not o.short), key=lambda o: o.long)
         return page + "".join(map(option_line, shown)) + "\n"
     shown = [option for option in options if option.long in about and option.kind != "missing"]

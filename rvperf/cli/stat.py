@@ -95,14 +95,20 @@ OPTIONS = (
     Option("", "log-fd", "log output to fd, instead of stderr", "number", "n"),
     missing("", "pre", "command"),
     missing("", "post", "command"),
-    missing("I", "interval-print", "n"),
-    missing("", "interval-count", "n"),
-    missing("", "interval-clear"),
+    Option(
+        "I",
+        "interval-print",
+        "print counts at regular interval in ms (overhead is possible for values <= 100ms)",
+        "unsigned",
+        "n",
+    ),
+    Option("", "interval-count", "print counts for fixed number of times", "number", "n"),
+    Option("", "interval-clear", "clear screen in between new interval"),
     Option(
         "",
         "timeout",
         "stop workload and print counts after a timeout period in ms (>= 10ms)",
-        "number",
+        "unsigned",
         "n",
     ),
     missing("", "per-socket"),
@@ -121,8 +127,8 @@ OPTIONS = (
     Option("", "all-kernel", "Configure all used events to run in kernel space."),
     Option("", "all-user", "Configure all used events to run in user space."),
     missing("", "percore-show-thread"),
-    missing("", "summary"),
-    missing("", "no-csv-summary"),
+    Option("", "summary", "print summary for interval mode"),
+    Option("", "no-csv-summary", "don't print 'summary' for CSV summary output", default=True),
     Option("", "quiet", "don't print any output, messages or warnings"),
     missing("", "cputype", "hybrid cpu type"),
     missing("", "control", "fd:ctl-fd[,ack-fd] or fifo:ctl-fifo[,ack-fifo]"),
@@ -142,10 +148,7 @@ def run(words: list[str]) -> int:
             return 0
         check(options, command)
     except Usage as mistake:
-        plain = isinstance(mistake, virtual_options.Mistake)
-        page = "" if plain else usage(SYNOPSIS, OPTIONS, mistake.about)
-        tell(mistake.message + page)
-        return mistake.status
+        return refuse(mistake)
     events = wanted(options)
     try:
         output = open_output(options)
@@ -156,7 +159,21 @@ def run(words: list[str]) -> int:
         tell(f"Failed opening logfd: {error.strerror}\n")
         return INVALID_STATUS
     with output:
+        if options["interval_clear"]:
+            from rvperf.cli import intervals
+
+            try:
+                intervals.check_output(options, output)
+            except Usage as mistake:
+                return refuse(mistake)
         return measure_and_show(options, tuple(command), events, output, descriptors)
+
+
+def refuse(mistake: Usage) -> int:
+    plain = isinstance(mistake, virtual_options.Mistake)
+    page = "" if plain else usage(SYNOPSIS, OPTIONS, mistake.about)
+    tell(mistake.message + page)
+    return mistake.status
 
 
 def measure_and_show(options, command, events, output, descriptors) -> int:
@@ -164,22 +181,32 @@ def measure_and_show(options, command, events, output, descriptors) -> int:
         for event in events:
             if not event.countable:
                 tell(f"Warning:\n{event.name} event is not supported by the kernel.\n")
+    rows = None
+    if options["interval_print"]:
+        from rvperf.cli.intervals import Rows
+
+        rows = Rows(options, events, output)
+    summary = not rows or options["summary"]
     results = []
     while not options["repeat"] or len(results) < options["repeat"]:
         if options["repeat"] != 1 and options["verbose"]:
             tell(f"[ perf stat: executing run #{len(results) + 1} ... ]\n")
-        result = measure(options, command, events, descriptors)
+        # perf prints the intervals of the first run only.
+        told = rows.print if rows and not results else None
+        result = measure(options, command, events, descriptors, told)
         if result.exit.signal is not None:
             tell(f"{command[0]}: {signal_name(result.exit.signal)}\n")
-        if options["verbose"]:
+        if options["verbose"] and summary:
             tell(render.raw(result))
         results.append(result)
-        if not options["repeat"]:  # forever: each run shows itself
+        if not options["repeat"] and not rows:  # forever: each run shows itself
             show(options, result, output)
         if options["repeat"] != 1 and result.exit.signal == INTERRUPT:
             break
     status = result.exit.code or 0
-    if options["repeat"] and not show(options, mean(results), output):
+    if options["repeat"] and summary and not show(options, mean(results), output):
+        status = FAILED_STATUS
+    if rows and not rows.arrived:
         status = FAILED_STATUS
     if any(result.interrupted for result in results):
         die_of_interrupt()
@@ -206,6 +233,12 @@ def check(options, command) -> None:
         raise Usage("Run count must be a positive number\n\n", ("repeat",), INVALID_STATUS)
     if options["timeout"] is not None and options["timeout"] < 10:
         raise Usage("timeout must be >= 10ms.\n\n", ("timeout",), INVALID_STATUS)
+    if options["interval_count"] and not options["interval_print"]:
+        message = "interval-count option should be used together with interval-print.\n\n"
+        raise Usage(message, (("interval-count",), ("interval-print",)), INVALID_STATUS)
+    if options["timeout"] and options["interval_print"]:
+        message = "timeout option is not supported with interval-print.\n\n"
+        raise Usage(message, (("timeout",), ("interval-print",)), INVALID_STATUS)
     if options["engine"] not in ("native", "reference"):
         message = f" Error: there is no engine `{options['engine']}', only native and reference\n"
         raise Usage(message, ("engine",))
@@ -230,9 +263,10 @@ def wanted(options) -> tuple[Event, ...]:
     return tuple(events)
 
 
-def measure(options, command, events, descriptors) -> StatResult:
-    """One run. What nothing can count gets its row here, so the session only sees the rest."""
-    request = request_of(options, command, events, descriptors)
+def measure(options, command, events, descriptors, told=None) -> StatResult:
+    """One run. What nothing can count gets its row here, so the session only sees the rest. `told`
+    hears of intervals."""
+    request = request_of(options, command, events, descriptors, told)
     machine = virtual_options.machine(options)
     if machine is None:
         from rvperf.session import stat
@@ -254,8 +288,8 @@ def shown(options, event: Event, counted) -> Count:
     return Count(event.name, event.symbol, None, supported=False)
 
 
-def request_of(options, command, events, descriptors):
-    """What the session is asked to count."""
+def request_of(options, command, events, descriptors, told=None):
+    """What the session is asked to count. `told` hears of intervals; without it there are none."""
     from rvperf.session import StatRequest, Workload
 
     gc.freeze()  # what is imported by now is no garbage
@@ -271,7 +305,12 @@ def request_of(options, command, events, descriptors):
         verbose=options["verbose"],
         descriptors=descriptors,
     )
-    return StatRequest(workload, tuple(event for event in events if event.countable))
+    countable = tuple(event for event in events if event.countable)
+    if told is None or not options["interval_print"]:
+        return StatRequest(workload, countable)
+    from rvperf.cli import intervals
+
+    return StatRequest(workload, countable, intervals.every(options, told))
 
 
 def mean(results: list[StatResult]) -> StatResult:
@@ -375,15 +414,22 @@ def show(options, result, output) -> bool:
 def formatted(options, result, terminal: bool) -> str:
     if options["json_output"]:
         return render.json_lines(result)
-    separator = options["field_separator"]
-    if separator is not None:
-        return render.csv(result, "\t" if separator == "\\t" else separator)
+    between = separator(options)
+    if between is not None:
+        prefixed = options["summary"] and options["csv_summary"]
+        return (render.summary_csv if prefixed else render.csv)(result, between)
     return render.text(
         result,
         group=by_locale() if options["big_num"] else render.ungrouped,
         colour=terminal,
         null_run=bool(options["null"]),
     )
+
+
+def separator(options) -> str | None:
+    """What -x puts between cells."""
+    given = options["field_separator"]
+    return "\t" if given == "\\t" else given
 
 
 def by_locale() -> render.Group:

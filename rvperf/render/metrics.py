@@ -48,21 +48,25 @@ def metrics(result: StatResult) -> tuple[Metric, ...]:
     for count in result.counts:
         if count.counted:
             by_event.setdefault((count.event, count.context), []).append(count.value)
-            if count.event in CLOCKS:
-                clocks.append(count.value)
+        if count.event in CLOCKS and count.supported:
+            clocks.append(count.value if count.counted else 0)
 
     def mean(event: str, context: str) -> float:
         values = by_event.get((event, context), ())
         return sum(values) / len(values) if values else 0.0
 
-    nanoseconds = sum(clocks) / len(clocks) if clocks else 0.0
+    nanoseconds = sum(clocks) / len(clocks) if clocks else None
     return tuple(metric(count, mean, nanoseconds, result.elapsed) for count in result.counts)
 
 
 def metric(
-    count: Count, mean: Callable[[str, str], float], nanoseconds: float, elapsed: float
+    count: Count,
+    mean: Callable[[str, str], float],
+    nanoseconds: float | None,
+    elapsed: float,
 ) -> Metric:
-    """One count's metric; `mean` finds another event's count in a context (0: not counted)."""
+    """One count's metric; `mean` finds another event's count in a context (0: not counted).
+    `nanoseconds` are None if no clock was asked for."""
     if not count.counted:
         return UNKNOWN
     if count.event in CLOCKS:
@@ -85,9 +89,9 @@ def metric(
             return Metric(0.0, unit, None)
         percent = 100 * count.value / whole
         return shown(form, percent, unit, sum(percent > limit for limit in ALARMING))
-    if not nanoseconds:
+    if nanoseconds is None:
         return NOTHING
-    return rate(1e9 * count.value / nanoseconds)
+    return rate(1e9 * count.value / nanoseconds if nanoseconds else 0.0)
 
 
 def rate(per_second: float) -> Metric:

@@ -37,16 +37,26 @@ def text(
     command = " ".join(result.command)
     runs = f" ({result.runs} runs)" if result.runs > 1 else ""
     lines = ["", f" Performance counter stats for '{command}'{runs}:", ""]
-    unit_width = max([4, *(len(count.unit) for count in result.counts)])
-    for count, its_metric in zip(result.counts, metrics(result), strict=True):
-        lines.append(row(count, its_metric, unit_width, group, colour))
+    lines += rows(result, group, colour)
     if not null_run:
         lines.append("")
     return "\n".join(lines) + "\n" + footer(result)
 
 
-def row(count: Count, metric: Metric, unit_width: int, group: Group, colour: bool) -> str:
-    unit = f"{count.unit:<{unit_width}}"
+def unit_width(result: StatResult) -> int:
+    return max([4, *(len(count.unit) for count in result.counts)])
+
+
+def rows(result: StatResult, group: Group, colour: bool) -> list[str]:
+    width = unit_width(result)
+    return [
+        row(count, its_metric, width, group, colour)
+        for count, its_metric in zip(result.counts, metrics(result), strict=True)
+    ]
+
+
+def row(count: Count, metric: Metric, width: int, group: Group, colour: bool) -> str:
+    unit = f"{count.unit:<{width}}"
     after = noise(count.noise) + share_of_time(count)
     if not count.counted:
         missing = NO_COUNT if count.supported else NO_EVENT
@@ -130,22 +140,30 @@ def csv(result: StatResult, separator: str) -> str:
     return "".join(lines)
 
 
-HEADING = f"#{'time':>15} {'counts':>18} {'unit':<4} events\n"
+CLEAR = "\033[H\033[2J\n"
 
 
-def interval_text(time: int, result: StatResult, *, group: Group = ungrouped) -> str:
+def heading(result: StatResult) -> str:
+    """What stands above -I's rows."""
+    return f"#{'time':>15} {'counts':>18} {'unit':>{unit_width(result)}} events\n"
+
+
+def interval_text(
+    time: int, result: StatResult, *, group: Group = ungrouped, colour: bool = False
+) -> str:
     """-I's rows for what was counted up to a time in ns since the beginning."""
-    unit_width = max([4, *(len(count.unit) for count in result.counts)])
-    rows = [
-        row(count, its_metric, unit_width, group, False)
-        for count, its_metric in zip(result.counts, metrics(result), strict=True)
-    ]
-    return "".join(f"{stamp(time)} {line}\n" for line in rows)
+    return "".join(f"{stamp(time)} {line}\n" for line in rows(result, group, colour))
 
 
 def interval_csv(time: int, result: StatResult, separator: str) -> str:
     """The same with -x."""
     before = f"{stamp(time)}{separator}"
+    return "".join(before + line for line in csv(result, separator).splitlines(True))
+
+
+def summary_csv(result: StatResult, separator: str) -> str:
+    """The lines of --summary with -x."""
+    before = f"{'summary':>16}{separator}"
     return "".join(before + line for line in csv(result, separator).splitlines(True))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 from isa.pmp import ENTRIES
 from isa.record import Record
@@ -13,7 +14,7 @@ from rvperf.machine.hart import Hart, M, S, U
 from rvperf.machine.ram import Ram
 from rvperf.machine.timing import CYCLES_A_TICK
 from rvperf.machine.traps import Trap
-from rvperf.results import Count, Exit, StatResult
+from rvperf.results import Count, Exit, Interval, StatResult
 from rvperf.stack.handover import hand_over
 from rvperf.stack.kernel import Kernel, LoadError, resolve_program
 
@@ -61,19 +62,37 @@ class Workload(Record):
     descriptors: tuple[int | None, ...] = (0, 1, 2)
 
 
+class Every(Record):
+    """perf stat -I: each `ns` of emulated time `told` hears what was counted since the last time,
+    and once more at the end; `times` at most if that is more than 0."""
+
+    ns: int
+    times: int = 0
+    told: Callable[[Interval], None] = lambda interval: None
+
+
 class StatRequest(Record):
-    """One run of `perf stat`: the program, and what to count."""
+    """One run of `perf stat`: the program, and what to count. With `every`, the result has what
+    was counted when it was told last."""
 
     workload: Workload
     events: tuple[Event, ...]
+    every: Every | None = None
 
 
 def stat(request: StatRequest) -> StatResult:
     """Run the program to its end and count. SessionError if it can't be started."""
     live = {NATIVE_COUNTERS.get(event.source) for event in request.events} - {None}
-    machine = Machine(request.workload, frozenset(live))
+    if request.every is None:
+        machine = Machine(request.workload, frozenset(live))
+    else:
+        from rvperf.session.intervals import WatchedMachine
+
+        machine = WatchedMachine(request.workload, frozenset(live), request)
     machine.run()
-    counts = tuple(machine.count(event) for event in request.events)
+    counts = machine.counts(request.events)
+    if request.every is not None:
+        counts = machine.watch.intervals.end(machine.hart.cycles, counts)
     kernel = machine.kernel
     return StatResult(
         command=request.workload.argv,
@@ -99,14 +118,16 @@ def check_directories(workload: Workload) -> None:
         raise SessionError(why, FAILED) from None
 
 
-def kernel_for(hart: Hart, workload: Workload, **more) -> tuple[Kernel, str]:
+def kernel_for(
+    hart: Hart, workload: Workload, kind: type[Kernel] = Kernel, **more
+) -> tuple[Kernel, str]:
     """A kernel with the program in it, and the program's path; `more` is Kernel's. SessionError if
     the program can't be started."""
     try:
         program = resolve_program(
             workload.argv[0], workload.env.get("PATH"), workload.sysroot, os.getcwd()
         )
-        kernel = Kernel(
+        kernel = kind(
             hart,
             workload.argv,
             workload.env,
@@ -137,6 +158,8 @@ class Machine:
     anything else is made, to switch its recorders on.
     """
 
+    kernel_type = Kernel
+
     def __init__(self, workload: Workload, live: frozenset[str], prepare=None):
         self.workload = workload
         native = workload.engine == "native"
@@ -146,7 +169,7 @@ class Machine:
         if prepare:
             prepare(hart)
         check_directories(workload)
-        self.kernel, program = kernel_for(hart, workload)
+        self.kernel, program = kernel_for(hart, workload, self.kernel_type)
         self.regions = None
         if native and not hart.executions:  # which only tier 0 counts
             from rvperf.engine.hot import Regions
@@ -225,11 +248,16 @@ class Machine:
         """As `Hart.executed`."""
         return self.hart.executed()
 
+    def counts(self, events: tuple[Event, ...]) -> tuple[Count, ...]:
+        """The counts of events over the whole run until now."""
+        return tuple(map(self.count, events))
+
     def count(self, event: Event) -> Count:
-        """The count of an event over the whole run."""
+        """The count of an event over the whole run until now."""
         kernel = self.kernel
-        ran = kernel.user_ns + kernel.system_ns
-        value = self._value(event)
+        running = self.hart.cycles - kernel.entered if self.hart.mode == U else 0
+        ran = kernel.user_ns + kernel.system_ns + running
+        value = self._value(event, running)
         times = value if event.kind == "tool" else ran
         return Count(
             event.name,
@@ -242,24 +270,25 @@ class Machine:
             context=event.context,
         )
 
-    def _value(self, event: Event) -> int:
+    def _value(self, event: Event, running: int) -> int:
         kernel, source = self.kernel, event.source
         if source in HARDWARE:
             modes = () if event.exclude_user else (U,)
             modes += () if event.exclude_kernel else (S, M)
             return sum(self.hart.counts[mode][HARDWARE[source]] for mode in modes)
-        return software_value(kernel, event, self.hart.cycles)
+        return software_value(kernel, event, self.hart.cycles, running)
 
 
-def software_value(kernel: Kernel, event: Event, elapsed: int) -> int:
-    """The count of an event that a kernel counts, `elapsed` ns after perf began."""
+def software_value(kernel: Kernel, event: Event, elapsed: int, running: int = 0) -> int:
+    """The count of an event that a kernel counts, `elapsed` ns after perf began. A program has been
+    in user mode for `running` ns that the kernel doesn't know of yet."""
     source = event.source
     if source in ("task-clock", "cpu-clock"):
-        return kernel.user_ns + kernel.system_ns
+        return kernel.user_ns + kernel.system_ns + running
     if source == "duration_time":
         return elapsed
     if source == "user_time":
-        return kernel.user_ns
+        return kernel.user_ns + running
     if source == "system_time":
         return kernel.system_ns
     if source in kernel.tracepoints:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from isa.modes import S
 from isa.record import Record
 from rvperf.events import Event
-from rvperf.results import Count, Exit, HostCounts, Interval, StatResult
-from rvperf.session import HARDWARE
+from rvperf.results import Count, Exit, StatResult
+from rvperf.session import HARDWARE, Every
 from rvperf.session.attributes import How, excluded_sides
 from rvperf.session.host_software import SoftwareEvent
+from rvperf.session.intervals import Intervals
 from rvperf.stack.events_core import EventAttr
 from rvperf.stack.kernel.driven_perf import SELECTORS
 
@@ -18,27 +19,27 @@ NOBODY = How()
 class HostStatRequest(Record):
     """What a `perf stat` of the host counts: of everything, or of the VM by number `vm`.
 
-    `interval_ns` is -I's, 0 without.
+    `every` is -I's.
     """
 
     events: tuple[Event, ...]
-    interval_ns: int = 0
+    every: Every | None = None
     vm: int | None = None
 
 
 class HostStat:
-    """One of them on `board`. `vcpus` are all there are. `told(counts)` hears of each interval."""
+    """One of them on `board`. `vcpus` are all there are."""
 
-    def __init__(self, request: HostStatRequest, board, vcpus, told=lambda interval: None):
-        self.request, self.board, self.told = request, board, told
+    def __init__(self, request: HostStatRequest, board, vcpus):
+        self.request, self.board = request, board
         self.vcpus = [one for one in vcpus if request.vm in (None, one.vm.number)]
         self.opened: list = []  # for each hart its events, by the request's order
         self.began = 0
-        self.intervals: list[Interval] = []
+        self.intervals = Intervals(request.every)
+        self.interval_ns = request.every.ns if request.every else 0
         # What harts have read of intervals that not all have read yet.
         self._read: dict[int, dict] = {}
         self._told = 0  # the last of them that all have read
-        self._before: list = []
 
     def begin(self, one, now: int) -> None:
         """A hart's host opens its events, and counts."""
@@ -46,8 +47,8 @@ class HostStat:
         events = [self._open(one, leaders, event) for event in self.request.events]
         self.opened.append((one, events))
         self.began = max(self.began, now)
-        if self.request.interval_ns:
-            self._next(one, events, now + self.request.interval_ns, 1)
+        if self.interval_ns:
+            self._next(one, events, now + self.interval_ns, 1)
 
     def _open(self, one, leaders: dict, event: Event) -> list | None:
         """The host's events that count this one on a hart; None if they can't. `leaders` has those
@@ -88,7 +89,8 @@ class HostStat:
     def _next(self, one, events, time: int, number: int) -> None:
         def read() -> None:
             self._arrived(number, one, self._values(one, events))
-            self._next(one, events, time + self.request.interval_ns, number + 1)
+            if not self.intervals.over:
+                self._next(one, events, time + self.interval_ns, number + 1)
 
         one.host.at(time, read)
 
@@ -103,18 +105,10 @@ class HostStat:
             parts |= {other: self._values(other, events) for other, events in missing}
             del self._read[number]
             self._told = number
-            self._interval(number * self.request.interval_ns, summed([*parts.values()]))
+            self._interval(number * self.interval_ns, summed([*parts.values()]))
 
-    def _interval(self, since: int, total: list) -> None:
-        before = self._before or [(0, 0, 0)] * len(total)
-        self._before = [now or (0, 0, 0) for now in total]
-        more = [
-            now and tuple(a - b for a, b in zip(now, then, strict=True))
-            for now, then in zip(total, before, strict=True)
-        ]
-        interval = Interval(since, self._counts(more))
-        self.intervals.append(interval)
-        self.told(interval)
+    def _interval(self, time: int, total: list) -> None:
+        self.intervals.tell(time, self._counts(total))
 
     @staticmethod
     def _values(one, events, not_asked: bool = False) -> list:
@@ -164,7 +158,7 @@ class HostStat:
             return ()
         return self._counts(summed([self._values(*each, not_asked=True) for each in self.opened]))
 
-    def finish(self) -> HostCounts:
+    def finish(self) -> StatResult:
         """The guests have gone."""
         ended = max(one.hart.cycles for one, _ in self.opened)
         for one, _ in self.opened:
@@ -172,19 +166,15 @@ class HostStat:
         last = {one: self._values(one, events) for one, events in self.opened}
         total = summed([*last.values()])
         for number, parts in sorted(self._read.items()):  # some harts ended before that
-            self._interval(number * self.request.interval_ns, summed([*(last | parts).values()]))
-        if self.request.interval_ns and ended > self.began:
-            self._interval(ended - self.began, total)
-        return HostCounts(
-            StatResult(
-                command=(self.whose,),
-                counts=self._counts(total),
-                elapsed=ended - self.began,
-                user=None,
-                system=None,
-                exit=Exit(code=0),
-            ),
-            tuple(self.intervals),
+            self._interval(number * self.interval_ns, summed([*(last | parts).values()]))
+        elapsed = ended - self.began
+        return StatResult(
+            command=(self.whose,),
+            counts=self.intervals.end(elapsed, self._counts(total)),
+            elapsed=elapsed,
+            user=None,
+            system=None,
+            exit=Exit(code=0),
         )
 
 

@@ -15,8 +15,6 @@ from rvperf.machine.pmu import FIRST
 from rvperf.results import (
     GuestFigures,
     HartEvents,
-    HostCounts,
-    Interval,
     JointReport,
     JointSession,
     StatResult,
@@ -75,7 +73,7 @@ class JointResult(Record):
     """What the sessions gave, in the order in which they were asked for, and what happened."""
 
     guests: tuple[StatResult | RecordResult, ...]
-    hosts: tuple[HostCounts | RecordResult, ...]
+    hosts: tuple[StatResult | RecordResult, ...]
     report: JointReport
     destroyed: dict[int, int] = {}
     """By guest, when it was destroyed, in ns since they all began."""
@@ -91,16 +89,14 @@ def run(
     hosts: tuple[HostRequest, ...],
     options: JointOptions,
     told: Callable[[str], None] = lambda text: None,
-    told_interval: Callable[[int, Interval], None] = lambda number, interval: None,
     watch: Callable[[Joint], None] | None = None,
 ) -> JointResult:
     """Run each guest in a VM of its own, until all have ended, with the host's sessions beside.
 
-    `told` hears what perf record says meanwhile, `told_interval` what a host's stat prints, with
-    its place among `hosts`. `watch` is called now and then, and may ask for `so_far()`.
-    SessionError.
+    `told` hears what perf record says meanwhile. `watch` is called now and then, and may ask for
+    `so_far()`. SessionError.
     """
-    joint = Joint(guests, hosts, options, told, told_interval)
+    joint = Joint(guests, hosts, options, told)
     joint.watch = watch
     return joint.run()
 
@@ -154,7 +150,7 @@ class Both:
 class Joint:
     """One board with all of it."""
 
-    def __init__(self, guests, hosts, options: JointOptions, told, told_interval):
+    def __init__(self, guests, hosts, options: JointOptions, told):
         self.options = options
         check(guests, hosts, options)
         self.board = self._board(guests, hosts)
@@ -168,10 +164,9 @@ class Joint:
         self.names = {vcpu: self._name(vcpu) for vcpu in self.vcpus}
         live = frozenset().union(*(session.live for session in self.all))
         self.hosts = []
-        for number, request in enumerate(hosts):
+        for request in hosts:
             if isinstance(request, HostStatRequest):
-                hear = lambda interval, number=number: told_interval(number, interval)  # noqa: E731
-                self.hosts.append(HostStat(request, self.board, self.vcpus, hear))
+                self.hosts.append(HostStat(request, self.board, self.vcpus))
             elif isinstance(request, ListRequest):
                 self.hosts.append(HostList(request, self.board, self.vcpus))
             else:
@@ -545,7 +540,7 @@ class Joint:
         if isinstance(session, HostList):
             return self._list_session(session)
         if isinstance(session, HostStat):
-            return JointSession("host", result.result.command, counts=result.result.counts)
+            return JointSession("host", result.command, counts=result.counts)
         lost = session.recording.lost
         why = ""
         if lost:
@@ -553,7 +548,7 @@ class Joint:
         return JointSession("host", session.request.command, result.samples, lost, why, result.path)
 
 
-def ignored(text: str) -> None:
+def ignored(text) -> None:
     """What perf says on further vCPUs."""
 
 
@@ -564,7 +559,8 @@ def quiet(request: GuestRequest) -> GuestRequest:
     nowhere = os.open(os.devnull, os.O_RDWR)
     workload = replace(request.workload, descriptors=(nowhere, nowhere, nowhere))
     if isinstance(request, StatRequest):
-        return replace(request, workload=workload)
+        every = request.every and replace(request.every, told=ignored)
+        return replace(request, workload=workload, every=every)
     return replace(request, workload=workload, output=os.devnull, build_ids="")
 
 

@@ -345,12 +345,50 @@ class GuestStat:
         )
         self.perf = kernel.perf = DrivenPerf(kernel, asked, machine.driver(), Details())
         machine.perf_begins("stat", self.perf)
+        self.tool = self.perf.tool
+        self.tool.on_start = self._start
+        self.ended: int | None = None
+        """The clock when the program had."""
+        self.total: tuple[Count, ...] | None = None
+        """What the intervals' summary shows."""
         self.read: dict = {}
         self._seen: tuple[Count, ...] = ()
-        machine.at_end = lambda: self.read.update(self.perf.counts())
+        self.intervals = None
+        if request.every is not None:
+            from rvperf.session.intervals import Intervals
+
+            self.intervals = Intervals(request.every)
+            self.tool.interval, self.tool.on_interval = request.every.ns, self._interval
+        machine.at_end = self._end
 
     def opened(self) -> None:
         """Nothing is written before there are counts."""
+
+    def _start(self) -> None:
+        """perf lets the program go: what was done before was not the program's."""
+        self.machine.kernel.system_ns = 0
+        self.machine.switch_from_now()
+
+    def _interval(self) -> bool:
+        """perf reads the events; whether it will do so again."""
+        read = self.perf.counts()
+        self.tool.leave_out()
+        self.intervals.tell(self._elapsed, self._counts(read))
+        return not self.intervals.over
+
+    def _end(self) -> None:
+        """The program has ended, and perf reads the events."""
+        self.read.update(self.perf.counts())
+        self.ended = self.machine.hart.cycles
+        if self.intervals:
+            self.tool.leave_out()
+            self.total = self.intervals.end(self._elapsed, self._counts(self.read))
+
+    @property
+    def _elapsed(self) -> int:
+        """For how long perf has counted, in ns: since it let the program go."""
+        now = self.machine.hart.cycles if self.ended is None else self.ended
+        return now - self.tool.let_go if self.tool.let_go else 0
 
     def so_far(self) -> tuple[Count, ...]:
         """What has been counted until now, as far as can be told without disturbing the guest: the
@@ -366,7 +404,7 @@ class GuestStat:
 
     def _counts(self, read: dict, running: int = 0) -> tuple[Count, ...]:
         return tuple(
-            _count(self.machine, number, event, read, running)
+            _count(self.machine, number, event, read, self._elapsed, running)
             for number, event in enumerate(self.request.events)
         )
 
@@ -376,8 +414,8 @@ class GuestStat:
         kernel = machine.kernel
         return StatResult(
             command=request.workload.argv,
-            counts=self._counts(self.read),
-            elapsed=machine.hart.cycles - machine.began,
+            counts=self._counts(self.read) if self.total is None else self.total,
+            elapsed=self._elapsed,
             user=kernel.user_ns,
             system=kernel.system_ns,
             exit=_exit(kernel.exit),
@@ -386,10 +424,10 @@ class GuestStat:
 
 
 def _count(
-    machine: VirtualMachine, number: int, event: Event, read: dict, running: int = 0
+    machine: VirtualMachine, number: int, event: Event, read: dict, elapsed: int, running: int = 0
 ) -> Count:
-    """What perf stat in the guest read of an event. A program has been in user mode for `running`
-    ns that the kernel doesn't know of yet."""
+    """What perf stat in the guest read of an event, `elapsed` ns after it began. A program has been
+    in user mode for `running` ns that the kernel doesn't know of yet."""
     kernel = machine.kernel
     shown = (event.name, event.symbol)
     details = {"unit": event.unit, "scale": event.scale, "context": event.context}
@@ -399,9 +437,7 @@ def _count(
             return Count(*shown, None, supported=False, **details)
         return Count(*shown, found.count, enabled=found.enabled, running=found.running, **details)
     ran = kernel.user_ns + kernel.system_ns + running
-    value = software_value(kernel, event, machine.hart.cycles - machine.began)
-    if event.source in ("task-clock", "cpu-clock", "user_time"):
-        value += running
+    value = software_value(kernel, event, elapsed, running)
     times = value if event.kind == "tool" else ran
     return Count(*shown, value, enabled=times, running=times, **details)
 

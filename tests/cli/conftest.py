@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from rvperf.cli import main
-from rvperf.results import Count, Exit, StatResult
+from rvperf.results import Count, Exit, Interval, StatResult
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,17 @@ class Workload:
 
 
 @dataclass(frozen=True)
+class Every:
+    ns: int
+    times: int
+    told: object
+
+
+@dataclass(frozen=True)
 class StatRequest:
     workload: Workload
     events: tuple
+    every: Every | None = None
 
 
 class SessionError(Exception):
@@ -36,11 +44,13 @@ class SessionError(Exception):
 
 @dataclass
 class FakeSession:
-    """Counts 1000 of everything in 2 ms; a test may set how the program ends, or an error."""
+    """Counts 1000 of everything in 2 ms; a test may set how the program ends, or an error, and how
+    many intervals are told of, in each of which half of everything is counted."""
 
     exits: list[Exit] = field(default_factory=lambda: [Exit(code=0)])
     error: BaseException | None = None
     values: list[int] = field(default_factory=lambda: [1000])
+    intervals: int = 2
     requests: list[StatRequest] = field(default_factory=list)
 
     def stat(self, request: StatRequest) -> StatResult:
@@ -49,11 +59,19 @@ class FakeSession:
         value = self.values[len(self.requests) % len(self.values)]
         exit_ = self.exits[len(self.requests) % len(self.exits)]
         self.requests.append(request)
-        counts = tuple(
-            Count(e.name, e.symbol, value, True, 10**6, 10**6, e.unit, e.scale)
+        counts = self.counts(request, value, 10**6)
+        if request.every:
+            for number in range(self.intervals):
+                half = self.counts(request, value // 2, 500_000)
+                request.every.told(Interval((number + 1) * request.every.ns, half))
+        return StatResult(request.workload.argv, counts, 2 * 10**6, 10**6, 0, exit_)
+
+    @staticmethod
+    def counts(request, value, time):
+        return tuple(
+            Count(e.name, e.symbol, value, True, time, time, e.unit, e.scale)
             for e in request.events
         )
-        return StatResult(request.workload.argv, counts, 2 * 10**6, 10**6, 0, exit_)
 
 
 @pytest.fixture
@@ -62,7 +80,7 @@ def session(monkeypatch):
     fake = FakeSession()
     module = ModuleType("rvperf.session")
     module.stat, module.SessionError = fake.stat, SessionError
-    module.StatRequest, module.Workload = StatRequest, Workload
+    module.StatRequest, module.Workload, module.Every = StatRequest, Workload, Every
     monkeypatch.setitem(sys.modules, "rvperf.session", module)
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.delenv("RVPERF_SYSROOT", raising=False)

@@ -224,6 +224,14 @@ ONE_OPTION = """\
 --log-fd x true
 --log-fd -3 true
 --timeout 5 true
+--timeout -5 true
+-I
+-I x true
+-I -1 true
+-I 50 --interval-count x true
+--interval-count 3 true
+-I 50 --timeout 100 true
+--interval-clear true
 --output f --log-fd 2 true
 --all-user --all-kernel true
 --big-num=3 true
@@ -249,7 +257,6 @@ def test_mistakes_with_an_option_are_perfs(rvperf, line):
         ("-e cs", ""),
         ("--no ./p", " Error: Ambiguous option: no (could be --no-inherit or --no-aggr)"),
         ("-a", " Error: rvperf doesn't have perf's switch `a' yet"),
-        ("-I 100 ./p", " Error: rvperf doesn't have perf's switch `I' yet"),
         ("--per-core ./p", " Error: rvperf doesn't have perf's option `per-core' yet"),
         ("--metric-o ./p", " Error: rvperf doesn't have perf's option `metric-only' yet"),
         ("--engine qemu ./p", " Error: there is no engine `qemu', only native and reference"),

@@ -377,6 +377,8 @@ class Kernel(Level):
             self.receive()
         if self.sleepers:
             self.wake_sleepers()
+            if self.ready and self.ready[0].urgent:
+                self.resched = True
         if task.state != RUNNABLE or task.notify or self.resched:
             self.schedule()
 

@@ -41,6 +41,7 @@ def fixed():
 PMU_INTERRUPT = Cost("riscv_intc_irq", 350, 600, callers=("do_irq", ENTRY))
 SAMPLE = Cost("perf_event_output_forward", 900, 1500, callers=("__perf_event_overflow",))
 OPEN_EVENT = Cost("__do_sys_perf_event_open", 6000, 9800, callers=CALL)
+READ_EVENT = Cost("perf_read", 900, 1500, callers=CALL)
 CLOSE_EVENT = Cost("perf_release", 2000, 3300, callers=CALL)
 POLL = Cost("do_sys_poll", 1500, 2300, callers=CALL)
 WORKER = Cost("process_one_work", 2500, 4000, callers=("worker_thread",))
@@ -48,7 +49,7 @@ WORKER = Cost("process_one_work", 2500, 4000, callers=("worker_thread",))
 
 def driven():
     """The costs of a kernel that drives a PMU."""
-    return PMU_INTERRUPT, SAMPLE, OPEN_EVENT, CLOSE_EVENT, POLL, WORKER
+    return PMU_INTERRUPT, SAMPLE, OPEN_EVENT, READ_EVENT, CLOSE_EVENT, POLL, WORKER
 
 
 MODELLED = {

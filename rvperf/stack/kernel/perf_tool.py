@@ -33,6 +33,8 @@ class Program(Record):
 
 
 START_UP = Program(400_000, 700_000)  # options, events' names, maps of the system
+WOKEN = Program(1_500, 2_500)  # from poll's timeout to the first read, and after the last row
+PRINTED = Program(6_000, 9_500)  # for each event of an interval: its row, computed and formatted
 POLLED = Program(20_000, 35_000)  # from the write to the pipe to waiting for the program
 TURN_NS = 450_000
 """How long the program that was let go runs before it is perf's turn again: perf has been taken off
@@ -49,6 +51,9 @@ class PerfTool:
 
     `wakeups` are times, in ns since the program was let go, at which another task of the system
     runs shortly, which takes the program off the CPU. `on_start` is called as it is let go.
+
+    With an `interval` in ns perf wakes up that long after it has last begun to wait, reads the
+    events and calls `on_interval`, as long as that gives True.
     """
 
     def __init__(
@@ -63,12 +68,16 @@ class PerfTool:
         self.wakeups = wakeups
         self.on_start = on_start
         self.let_go = 0
+        self.interval = 0
+        self.on_interval: Callable[[], bool] = lambda: False
+        self.task: Task | None = None
+        self._left_out = 0, 0  # of perf's own time and switches, what the kernel's are without
         perf.tool = self
 
     def begin(self) -> None:
         """From perf's start to the program's exec, in the kernel."""
         kernel, core = self.kernel, self.perf.core
-        task = self._task("perf", self._rest())
+        self.task = task = self._task("perf", self._rest())
         core.switch_in(task)
         self._in_user_mode(START_UP)
         for _ in range(self.probes):
@@ -111,7 +120,37 @@ class PerfTool:
         """perf has let the program go, and runs until it waits for it."""
         self._in_user_mode(POLLED)
         self.kernel.charge(costs.POLL)
+        if self.interval:
+            yield from self._intervals()
         yield Wait(lambda: self.kernel.finished)
+
+    def _intervals(self) -> Iterator[Wait]:
+        """perf stat -I: it wakes up, reads, prints and waits again."""
+        task, kernel = self.task, self.kernel
+        task.urgent = True  # it has slept for so long that it comes before who was running
+        # What it did so far, the switch to come included, is in the kernel's counts without -I.
+        self._left_out = task.system_ns, task.process.switches + 1
+        more = True
+        while more:
+            yield Wait(deadline=kernel.hart.cycles + self.interval)
+            self._in_user_mode(WOKEN)
+            for _ in self.perf.open:
+                kernel.charge(costs.READ_EVENT)
+            more = self.on_interval()
+            for _ in self.perf.open:
+                self._in_user_mode(PRINTED)
+            kernel.charge(costs.of("write"))
+            self._in_user_mode(WOKEN)
+            kernel.charge(costs.POLL)
+
+    def leave_out(self) -> None:
+        """Take what perf itself did for intervals out of the kernel's counts, which are to be the
+        program's."""
+        task = self.task
+        time, switches = self._left_out
+        self.kernel.system_ns -= task.system_ns - time
+        self.kernel.counts["context-switches"] -= max(task.process.switches - switches, 0)
+        self._left_out = task.system_ns, max(task.process.switches, switches)
 
     def _work(self) -> Iterator[Wait]:
         """What another task does each time that it runs."""
