@@ -239,8 +239,9 @@ class Inner:
         return ended(self.command, shown.exit) if self.side == "--guest" else 0
 
     def interval(self, interval) -> None:
-        """Print a row of -I's."""
-        self.rows.print(interval)
+        """Print a row of -I's, if there is somewhere to print it."""
+        if self.rows:
+            self.rows.print(interval)
 
     def recorded(self, result) -> int:
         options = self.options

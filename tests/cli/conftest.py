@@ -1,6 +1,7 @@
 """A session that answers at once, so that only the command line is tested."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -45,12 +46,14 @@ class SessionError(Exception):
 @dataclass
 class FakeSession:
     """Counts 1000 of everything in 2 ms; a test may set how the program ends, or an error, and how
-    many intervals are told of, in each of which half of everything is counted."""
+    many intervals are told of, in each of which half of everything is counted, and what is done
+    after each of them."""
 
     exits: list[Exit] = field(default_factory=lambda: [Exit(code=0)])
     error: BaseException | None = None
     values: list[int] = field(default_factory=lambda: [1000])
     intervals: int = 2
+    meanwhile: Callable[[], None] = lambda: None
     requests: list[StatRequest] = field(default_factory=list)
 
     def stat(self, request: StatRequest) -> StatResult:
@@ -64,6 +67,7 @@ class FakeSession:
             for number in range(self.intervals):
                 half = self.counts(request, value // 2, 500_000)
                 request.every.told(Interval((number + 1) * request.every.ns, half))
+                self.meanwhile()
         return StatResult(request.workload.argv, counts, 2 * 10**6, 10**6, 0, exit_)
 
     @staticmethod
