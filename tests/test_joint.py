@@ -153,6 +153,38 @@ def test_host_intervals_add_up(kvm_run):
     assert sum(int(row[1]) for row in rows) == counts(report)["host", "instructions:G"]
 
 
+def test_intervals_of_guests_and_of_the_host_add_up_beside_each_other(kvm_run):
+    _, report, err = kvm_run(
+        "--guest", f"stat -e instructions:u -x, -I 1 {SORT}",
+        "--guest", f"stat -e branches:u -x, -I 2 {SIEVE}",
+        "--host", "stat -e instructions:G -x, -I 1 --interval-count 1", "--slice", "300us",
+    )  # fmt: skip
+    sums = Counter()
+    for row in (line.split(",") for line in err.splitlines()):
+        sums[row[3]] += int(row[1])
+    assert sums == {name: value for (_, name), value in counts(report).items()}
+
+
+def test_a_guests_summary_follows_its_rows(kvm_run):
+    _, report, err = kvm_run("--guest", f"stat -e instructions:u -x, -I 1 --summary {SORT}")
+    *rows, last = (line.split(",") for line in err.splitlines())
+    assert last[0] == "         summary" and len(rows) > 2
+    assert int(last[1]) == sum(int(row[1]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    "words, why",
+    [
+        ("-I x", "--guest stat: Error: switch `I' expects a numerical value"),
+        ("--interval-count 2", "--guest stat: interval-count option should be used together with"),
+        ("-I 1 --interval-clear", "--interval-clear does not work with output"),
+    ],
+)
+def test_intervals_that_cannot_be(kvm_run, words, why):
+    status, _, err = kvm_run("--guest", f"stat {words} {SORT}")
+    assert status and err.strip().startswith(why) and err.count("\n") == 1
+
+
 def test_a_host_that_wants_more_than_it_has_multiplexes(kvm_run):
     _, report, err = kvm_run(
         "--guest", f"{COUNT} -o /dev/null {LS}", "--reserve", "1", "--passthrough", "20",

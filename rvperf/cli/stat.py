@@ -462,7 +462,11 @@ MANUAL = """\
  Events: names that `rvperf list` prints, separated by commas; {a,b} groups them; `:u` counts in
  user mode only and `:k` in the kernel only; event/name=NAME/ shows NAME.
 
+ -I is in emulated milliseconds. On a bare host looking changes no count; with --vm perf is in the
+ guest, where waking up and reading takes time.
+
     rvperf stat ./program
     rvperf stat -e instructions:u,cycles:u -x, ./program
+    rvperf stat -I 10 --summary ./program
     rvperf stat --sysroot /usr/riscv64-linux-gnu ls -l
 """
