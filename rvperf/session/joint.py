@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter
 from collections.abc import Callable
 
-from isa.causes import name_of_cause
-from isa.modes import VS, M, S
 from isa.record import Record, replace
-from isa.routing import INTERRUPT
-from rvperf.machine.pmu import FIRST
-from rvperf.results import (
-    GuestFigures,
-    HartEvents,
-    JointReport,
-    JointSession,
-    StatResult,
-)
+from rvperf.results import HartEvents, JointReport, StatResult
 from rvperf.session import FAILED, NATIVE_COUNTERS, SessionError, StatRequest
 from rvperf.session.board import Board
-from rvperf.session.host import WHY_LOST, GuestMaps, HostSession
 from rvperf.session.host_stat import HostStat, HostStatRequest
-from rvperf.session.listing import GuestList, HostList, ListingMachine, ListRequest
+from rvperf.session.joint_host import HostRecord
+from rvperf.session.joint_report import Account
+from rvperf.session.listing import GuestList, HostList, ListRequest
 from rvperf.session.moments import Moments
 from rvperf.session.owners import Owners
 from rvperf.session.record import RecordRequest, RecordResult, live_for
@@ -40,14 +30,9 @@ from rvperf.session.virtual import (
     selectors_of,
     vpmu_for,
 )
-from rvperf.stack.hypervisor.pmu_exits import is_of_pmu
 from rvperf.stack.hypervisor.scheduling import SLICE_NS
-from rvperf.stack.sbi import bits, name_of
 
 PROGRAMMABLE = 29
-OVERFLOW = INTERRUPT | 13
-GUEST_MISSED = "their periods ended while the event was switched out, which the driver overlooks"
-GUEST_WAITS = "the interrupt came when the period after was over, too"
 
 
 class JointOptions(Record):
@@ -101,52 +86,6 @@ def run(
     return joint.run()
 
 
-class HostRecord(HostSession):
-    """A perf record of the host beside guests' own sessions: of vCPUs' threads, or of harts."""
-
-    def __init__(self, request, options, told, machines):
-        self.machines = machines
-        super().__init__(request, options, told, True, True)
-
-    def make_machine(self, live):
-        return next(one for one in self.machines if self.request.vm in (None, one.vm.number))
-
-    def vcpus(self):
-        return [machine.vcpu for machine in self.machines]
-
-    def follow_guests(self) -> None:
-        for machine in self.machines:
-            self.follow_guest(machine)
-
-    def follow_guest(self, machine) -> None:
-        """Hear from a guest's kernel what its programs are, if it is sampled."""
-        thread = self.tasks.threads.get(machine.vcpu)
-        if thread is None or isinstance(machine, ListingMachine):
-            return
-        maps = GuestMaps(self.recording, thread)
-        self.recording.guests.append(maps)
-        perf = machine.kernel.perf
-        perf.sink = Both(perf.sink, maps)
-
-
-class Both:
-    """A sink of a kernel's events, and `maps`, which is told of programs and their maps alone."""
-
-    def __init__(self, sink, maps: GuestMaps):
-        self._sink, self._maps = sink, maps
-
-    def __getattr__(self, name):
-        return getattr(self._sink, name)
-
-    def comm(self, task, executed: bool) -> None:
-        self._sink.comm(task, executed)
-        self._maps.comm(task, executed)
-
-    def mmap(self, task, area, executable: bool) -> None:
-        self._sink.mmap(task, area, executable)
-        self._maps.mmap(task, area, executable)
-
-
 class Joint:
     """One board with all of it."""
 
@@ -179,6 +118,7 @@ class Joint:
             for number, one in enumerate(self.board.harts)
         ]
         self.moments = Moments(self.board, self.machines, self.names.__getitem__)
+        self.account = Account(self)
         self.direction: Direction | None = None
         self.destroyed: dict[int, int] = {}
         self.watch: Callable[[Joint], None] | None = None
@@ -268,7 +208,8 @@ class Joint:
         for session in (*self.all, *self.hosts):
             if not isinstance(session, HostStat):
                 session.opened()
-        self._count_missed()
+        for session in self.all:
+            self.account.follow(session)
         previous = signal.signal(signal.SIGINT, self._interrupted)
         try:
             for machine in self.machines:
@@ -293,7 +234,7 @@ class Joint:
         for session in self.others:
             session.finish()
         guests = tuple(session.finish() for session in self.sessions)
-        report = self._report(guests, hosts, owners)
+        report = self.account.report(guests, hosts, owners)
         return JointResult(guests, tuple(hosts), report, self.destroyed, self.moments.hart_events())
 
     def _host_driver(self, level):
@@ -307,12 +248,6 @@ class Joint:
         for machine in self.machines:
             own &= ~machine.vpmu.reserved
         return own
-
-    def _unused(self) -> tuple[str, ...]:
-        passed = 0
-        for machine in self.machines:
-            passed |= machine.vpmu.reserved
-        return self.owners[0].unused(passed, (1 << FIRST + self.board.counters) - 1)
 
     def _look(self) -> None:
         for session in (*self.all, *self.hosts):
@@ -396,7 +331,7 @@ class Joint:
         self.machines[self.machines.index(old.machine)] = new.machine
         if isinstance(new, GuestSession):
             new.opened()
-        self._count_missed_of(new)
+        self.account.follow(new)
         self.moments.follow(new.machine)
         for host in self.hosts:
             if isinstance(host, HostRecord):
@@ -404,148 +339,9 @@ class Joint:
         if (limit := new.request.workload.timeout_ns) is not None:
             new.machine.kernel.interrupt_at(vcpu.hypervisor.hart.cycles + limit, signal.SIGTERM)
 
-    # What came of it.
-
-    def _count_missed(self) -> None:
-        """Count the periods that end while an event is switched out."""
-        self.missed = Counter()
-        for session in self.all:
-            self._count_missed_of(session)
-
-    def _count_missed_of(self, session) -> None:
-        driver = session.perf.core.driver
-        driver.start = self._noting(driver.start, session)
-
-    def _noting(self, start, session):
-        def started(event, reload=True):
-            self.missed[session] += event.sampling and event.period_left <= 0
-            start(event, reload)
-
-        return started
-
     def so_far(self) -> JointReport:
         """The report while it goes on; of sessions it has what can be told without disturbing."""
-        owners = tuple(interval for one in self.owners for interval in one.so_far())
-        return replace(self._report((), (), owners), sessions=self._sessions_so_far(), running=True)
-
-    def _sessions_so_far(self) -> tuple[JointSession, ...]:
-        found = []
-        for session in (*self.sessions, *self.hosts):
-            recorded = isinstance(session, GuestSession | HostRecord)
-            samples = session.recording.samples if recorded else None
-            if isinstance(session, HostStat):
-                found.append(JointSession("host", (session.whose,), counts=session.so_far()))
-            elif isinstance(session, HostList | GuestList):
-                found.append(self._list_session(session))
-            elif isinstance(session, HostRecord):
-                found.append(
-                    JointSession("host", session.request.command, samples, session.recording.lost)
-                )
-            else:
-                name, argv = self.names[session.machine.vcpu], session.request.workload.argv
-                counts = session.so_far() if isinstance(session, GuestStat) else ()
-                found.append(JointSession(name, argv, samples, counts=counts))
-        return tuple(found)
-
-    def _report(self, guests, hosts, owners) -> JointReport:
-        board, options = self.board, self.options
-        vpmu = vpmu_for(options.machine)
-        calls, origins, overflows = Counter(), Counter(), Counter()
-        for one in board.harts:
-            for (what, *about), count in one.host.tally.items():
-                if what == "call":
-                    calls[name_of(*about[1:])] += count
-            origins.update(one.host.calls_by_origin)
-            overflows["M"] += one.firmware.tally["interrupt", M, OVERFLOW]
-            overflows["HS"] += one.host.tally["interrupt", S, OVERFLOW]
-        for machine in self.machines:
-            overflows["VS"] += machine.kernel.tally["interrupt", VS, OVERFLOW]
-        sessions = [
-            self._guest_session(session, result)
-            for session, result in zip(self.sessions, guests, strict=False)
-        ]
-        sessions += [
-            self._host_session(session, result)
-            for session, result in zip(self.hosts, hosts, strict=False)
-        ]
-        return JointReport(
-            vpmu=options.machine.vpmu,
-            policy=getattr(vpmu, "policy", ""),
-            start=self.began,
-            end=max(one.hart.cycles for one in board.harts),
-            harts=options.harts,
-            reserved=tuple(bits(vpmu.reserved)),
-            counters=tuple(range(FIRST, FIRST + board.counters)),
-            sessions=tuple(sessions),
-            guests=tuple(self._figures(machine) for machine in self.machines),
-            owners=owners,
-            unused=self._unused(),
-            owners_grain=max(one.grain for one in self.owners),
-            owner_changes=sum(one.changes for one in self.owners),
-            switches=sum(one.host.scheduler.switches for one in board.harts),
-            migrations=sum(one.host.migrations for one in board.harts),
-            sbi_calls=calls.total(),
-            sbi_calls_by_function=dict(sorted(calls.items())),
-            sbi_calls_by_origin=dict(origins),
-            overflow_irqs=dict(overflows),
-            overflows=tuple(sorted(self.moments.overflows, key=lambda one: one.time)),
-            totals=self.moments.totals(),
-            happened=tuple(self.direction.happened) if self.direction else (),
-        )
-
-    def _figures(self, machine) -> GuestFigures:
-        exits, vpmu, kernel = machine.vcpu.exits, machine.vpmu, machine.kernel
-        causes = Counter(name_of_cause(one.cause) for one in exits)
-        return GuestFigures(
-            name=self.names[machine.vcpu],
-            hart=[one.host for one in self.board.harts].index(machine.host),
-            vm_exits=len(exits),
-            vm_exits_by_cause=dict(sorted(causes.items())),
-            pmu_exits=sum(is_of_pmu(one.cause, one.key) for one in exits),
-            guest_sbi_calls=sum(n for key, n in kernel.tally.items() if key[0] == "call"),
-            saves=vpmu.times_saved,
-            restores=vpmu.times_restored,
-            registers_saved=vpmu.saves,
-            registers_restored=vpmu.restores,
-            overflow_irqs=kernel.tally["interrupt", VS, OVERFLOW],
-        )
-
-    def _list_session(self, session) -> JointSession:
-        name = "host" if isinstance(session, HostList) else self.names[session.machine.vcpu]
-        return JointSession(name, session.request.patterns, listed=True)
-
-    def _guest_session(self, session, result) -> JointSession:
-        if isinstance(session, GuestList):
-            return self._list_session(session)
-        name = self.names[session.machine.vcpu]
-        if isinstance(session, GuestStat):
-            return JointSession(name, session.request.workload.argv, counts=result.counts)
-        counts = session.counts
-        due = sum(
-            counts[one.number].count // one.spec.period
-            for one in session.perf.open
-            if one.number in counts and one.spec.period and not one.spec.freq
-        )
-        due += sum(one.count // one.spec.period for one in session.perf.software_sampled())
-        lost = max(due - result.samples, 0)
-        missed = min(self.missed[session], lost)
-        why = [f"{missed}: {GUEST_MISSED}"] if missed else []
-        if lost > missed:
-            why.append(f"{lost - missed}: {GUEST_WAITS}")
-        return JointSession(
-            name, session.request.workload.argv, result.samples, lost, "; ".join(why), result.path
-        )
-
-    def _host_session(self, session, result) -> JointSession:
-        if isinstance(session, HostList):
-            return self._list_session(session)
-        if isinstance(session, HostStat):
-            return JointSession("host", result.command, counts=result.counts)
-        lost = session.recording.lost
-        why = ""
-        if lost:
-            why = session.perf.why_lost or WHY_LOST
-        return JointSession("host", session.request.command, result.samples, lost, why, result.path)
+        return self.account.so_far()
 
 
 def ignored(text) -> None:
