@@ -9,7 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rvperf.cli import main
+from rvperf.cli import kvm_script, main
+from rvperf.cli.kvm_run import duration
+from rvperf.cli.options import Usage
 from rvperf.perfdata.reader import Reader
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
 from tests.oracles.perf import perf
@@ -236,6 +238,29 @@ def test_whatever_happens_guests_count_what_they_do(lines, policy, slice_100us, 
     assert [counts(found, name) for name in ("vm0", "vm1")] == [expected, expected]
 
 
+WORDS = st.one_of(
+    st.sampled_from(["3ms", "1us", "vm0", "vm0/0", "vm9", "hart0", "hart", "reset", "destroy", "7",
+                     "restore", "snapshot", "counters", "offline", "online", "-1", "#", ",", "\n"]),
+    st.text(max_size=4),
+)  # fmt: skip
+
+
+@given(st.lists(WORDS, max_size=12))
+@settings(max_examples=300, deadline=None)
+def test_whatever_a_script_says_it_is_read_or_refused(words):
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="replace") as file:
+        file.write(" ".join(words))
+        file.flush()
+        try:
+            found = kvm_script.script(file.name, duration("migrate"), 0)
+        except Usage as refused:
+            assert refused.message.count("\n") == 1
+            return
+    for one in (*found.migrations, *found.changes, *found.offline):
+        for name in ("vm", "vcpu", "hart"):
+            assert (getattr(one, name, None) or 0) >= 0
+
+
 def test_the_same_script_gives_the_same(kvm_run):
     script = "1ms vm0 reset\n2ms hart1 offline\n2500us vm1 snapshot\n3ms vm1 destroy\n"
     words = ["--guest", f"{COUNT} {SORT}", "--guest", f"{SAMPLE} {SIEVE}", "--harts", "2"]
@@ -249,6 +274,9 @@ def test_the_same_script_gives_the_same(kvm_run):
         ("3ms vm0\n", (), "script:1: expected a time and what happens then"),
         ("1ms vm0 0\n2ms vm0 explode\n", (), "script:2: expected a time"),
         ("3ms hart0 reset\n", (), "script:1: expected a time"),
+        ("3ms hart-1 offline\n", (), "script:1: expected a time"),
+        ("3ms vm0 counters\n", (), "script:1: expected a time"),
+        ("3ms vm0 counters 3 4\n", (), "script:1: expected a time"),
         ("3 hours vm0 reset\n", (), "script:1: expected a time"),
         ("3ms vm0 counters 0\n", (), "script:1: expected a time"),
         ("3ms vm0 counters 30\n", (), "30 counters passed through + 0 reserved for the host = 30"),

@@ -279,7 +279,8 @@ def ended(command, exit) -> int:
 
 def options_of(options):
     """What the session is asked for. Raises Usage."""
-    from rvperf.session.joint import PROGRAMMABLE, JointOptions
+    from isa.counting import PROGRAMMABLE
+    from rvperf.session.joint import JointOptions
     from rvperf.stack.hypervisor.scheduling import SLICE_NS
 
     machine = virtual_options.machine(options)

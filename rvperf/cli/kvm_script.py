@@ -62,24 +62,24 @@ def happening(time: int, whose: str, what: list[str]):
     from rvperf.session.script import Change, Migration
 
     if whose.startswith("hart"):
-        hart, (to,) = int(whose.removeprefix("hart")), what
+        (to,) = what
         if to not in ("offline", "online"):
             raise Unclear
-        return time, hart, to == "offline"
+        return time, whole(whose.removeprefix("hart")), to == "offline"
     vm, vcpu = numbers(whose)
-    if not what:
+    if len(what) == 2 and what[0] == "counters":
+        return Change(time, what[0], vm, vcpu, whole(what[1], 1))
+    (word,) = what
+    if word in CHANGES:
+        return Change(time, word, vm, vcpu)
+    return Migration(time, vm, vcpu or 0, whole(word))
+
+
+def whole(text: str, least: int = 0) -> int:
+    """A number. Unclear."""
+    if not text.isdecimal() or int(text) < least:
         raise Unclear
-    if what[0] in CHANGES and len(what) == 1:
-        return Change(time, what[0], vm, vcpu)
-    if what[0] == "counters":
-        number = int(what[1])
-        if number < 1 or len(what) > 2:
-            raise Unclear
-        return Change(time, what[0], vm, vcpu, number)
-    (hart,) = what
-    if not hart.isdecimal():
-        raise Unclear
-    return Migration(time, vm, vcpu or 0, int(hart))
+    return int(text)
 
 
 def is_of_hart(one) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from isa.counting import PROGRAMMABLE
 from isa.csrs import CSR_NUMBERS
 from isa.pmp import ENTRIES
 from rvperf.engine.reference import Reference
@@ -129,7 +130,7 @@ class Board:
         kind: str,
         extensions: frozenset[str],
         *,
-        counters: int = 29,
+        counters: int = PROGRAMMABLE,
         selectors: frozenset[int] | None = None,
         quirks: frozenset[str] = frozenset(),
         harts: int = 1,

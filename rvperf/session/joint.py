@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 
+from isa.counting import PROGRAMMABLE
 from isa.record import Record, replace
 from rvperf.results import HartEvents, JointReport, StatResult
 from rvperf.session import FAILED, NATIVE_COUNTERS, SessionError, StatRequest
@@ -31,8 +32,6 @@ from rvperf.session.virtual import (
     vpmu_for,
 )
 from rvperf.stack.hypervisor.scheduling import SLICE_NS
-
-PROGRAMMABLE = 29
 
 
 class JointOptions(Record):

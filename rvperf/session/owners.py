@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from isa.counting import TIME
 from isa.record import replace
 from rvperf.results import CounterOwner
 from rvperf.stack.sbi import bits
 
 HOST = "host"
-CLOCK = 1
-"""The counter that is the time."""
 MOST = 100_000
 """Intervals of one hart; if there are more, the shortest go."""
 
@@ -68,7 +67,7 @@ class Owners:
         others = "free" if kept else "firmware"
 
         def of(counter: int) -> str:
-            if counter == CLOCK:
+            if counter == TIME:
                 return "clock"
             if not there >> counter & 1:
                 return "absent"

@@ -3,6 +3,7 @@ reset or destroyed, and which hart is taken away."""
 
 from __future__ import annotations
 
+from isa.counting import FIRST, PROGRAMMABLE
 from isa.record import Record
 from rvperf.results import Happening
 from rvperf.session import FAILED, SessionError
@@ -73,10 +74,10 @@ def check(script: Script, vms: int, vcpus: int, harts: int, design: str, reserve
         if one.what == "restore" and whose - taken:
             what = f"nothing to restore at {one.time} ns: no snapshot of vm{one.vm} before"
             raise SessionError(f" Error: {what}", FAILED)
-        if one.what == "counters" and one.number + reserve > 29:
+        if one.what == "counters" and one.number + reserve > PROGRAMMABLE:
             raise SessionError(
                 f" Error: {one.number} counters passed through + {reserve} reserved for the host = "
-                f"{one.number + reserve}, but a hart has 29",
+                f"{one.number + reserve}, but a hart has {PROGRAMMABLE}",
                 FAILED,
             )
     for time in sorted(one.start for one in script.offline):
@@ -210,7 +211,7 @@ class Direction:
         """The host's own counters are others then; it can't be given those that are in use."""
         if not vcpu.vpmu.reserved:
             return "it has no counters"
-        wanted = ((1 << one.number) - 1) << 3
+        wanted = ((1 << one.number) - 1) << FIRST
         for number, each in enumerate(self.harts):
             if used := wanted & each.host.core.driver.used:
                 return f"refused: the host counts with {[*bits(used)][0]} of hart {number}"

@@ -31,7 +31,7 @@ VMM, VCPU = 1000, 1001
 
 @pytest.fixture
 def request_for(tmp_path):
-    """A RecordRequest by events and options; the program lists files that it makes in the memory of its kernel."""
+    """A RecordRequest by events and options; the program lists files of its kernel's memory."""
     nowhere = os.open(os.devnull, os.O_RDWR)
 
     def made(events=f"instructions/period={PERIOD}/", program=("ls",), **how):

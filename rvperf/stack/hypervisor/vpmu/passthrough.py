@@ -7,9 +7,10 @@ another hart, its registers must follow: the policy says when that is done.
 
 from __future__ import annotations
 
-from isa.causes import Interrupt
+from isa.counting import FIRST
 from isa.csrs import CSR_NUMBERS
 from isa.record import Record, replace
+from isa.routing import VSLCOFI
 from rvperf.stack.hypervisor.instructions import CsrAccess
 from rvperf.stack.hypervisor.vpmu import HSENVCFG, Vpmu
 from rvperf.stack.hypervisor.vpmu.ssccfg import CSRIND, TIME_COUNTER, WINDOW
@@ -31,8 +32,6 @@ from rvperf.stack.sbi import bits
     )
 )
 CDE_VS = 1 << 60  # henvcfg: counters that hcounteren has are delegated to VS
-VSLCOFI = 1 << Interrupt.VIRTUAL_SUPERVISOR_COUNTER_OVERFLOW
-FIRST = 3  # the first programmable counter
 POLICIES = ("lazy", "eager", "always")
 MASK = (1 << 64) - 1
 
