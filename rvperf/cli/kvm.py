@@ -111,7 +111,6 @@ SEPARATOR = Option(
     "x", "field-separator", "print figures with custom separator", "text", "separator",
     convert=separator,
 )  # fmt: skip
-SANDBOXED = ("sysroot", "allow-write", "engine")
 
 
 def stat_options() -> tuple[Option, ...]:

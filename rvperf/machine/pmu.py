@@ -47,6 +47,7 @@ EVENTS = {
 }
 """What mhpmevent's event field selects: SBI's event_idx, as on QEMU's machines. Other numbers
 count nothing."""
+SELECTORS = {source: selector for selector, source in EVENTS.items()}
 CYCLE_BUDGET = "cycle-budget"
 """Among what compiled code is made for (`live`): its budget is of cycles."""
 # What compiled code must be told to count, by event; it always counts the others.

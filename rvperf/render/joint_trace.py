@@ -31,26 +31,11 @@ def events(report: JointReport) -> Iterator[dict]:
     for one in report.owners:
         yield slice_of(one.hart, one.counter, one.owner, us(one.start), us(one.end) - us(one.start))
     for one in report.overflows:
-        yield {
-            "name": f"overflow interrupt, {one.owner}",
-            "cat": "overflow",
-            "ph": "i",
-            "s": "t",
-            "ts": us(one.time),
-            "pid": hart_id(one.hart),
-            "tid": OVERFLOWS[one.mode],
-        }
+        name, thread = f"overflow interrupt, {one.owner}", OVERFLOWS[one.mode]
+        yield instant(name, "overflow", "t", us(one.time), one.hart, thread)
     for one in report.happened:
-        yield {
-            "name": f"{one.name} {one.what}",
-            "cat": "script",
-            "ph": "i",
-            "s": "p",
-            "ts": us(one.time),
-            "pid": hart_id(one.hart),
-            "tid": SCRIPT,
-            "args": {"about": one.about},
-        }
+        name, about = f"{one.name} {one.what}", {"about": one.about}
+        yield instant(name, "script", "p", us(one.time), one.hart, SCRIPT, args=about)
     everything = report.harts + 1
     yield named("process_name", everything, 0, "totals")
     for one in report.totals:
@@ -63,6 +48,22 @@ def events(report: JointReport) -> Iterator[dict]:
                 "pid": everything,
                 "args": {"n": getattr(one, name)},
             }
+
+
+def instant(
+    name: str, category: str, scope: str, time: float, hart: int, thread: int, **more
+) -> dict:
+    """`scope` is "t" for a mark on the thread alone, "p" for one on the whole hart."""
+    return {
+        "name": name,
+        "cat": category,
+        "ph": "i",
+        "s": scope,
+        "ts": time,
+        "pid": hart_id(hart),
+        "tid": thread,
+        **more,
+    }
 
 
 def names(hart: int, unused: tuple[str, ...]) -> Iterator[dict]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from isa.modes import S
 from isa.record import Record
 from rvperf.events import Event
+from rvperf.machine.pmu import SELECTORS
 from rvperf.results import Count, Exit, StatResult
 from rvperf.session import HARDWARE, Every
 from rvperf.session.attributes import How, excluded_sides
 from rvperf.session.host_software import SoftwareEvent
 from rvperf.session.intervals import Intervals
-from rvperf.stack.events_core import EventAttr
-from rvperf.stack.kernel.driven_perf import SELECTORS
+from rvperf.stack.events_core import attr_of
 
 NOBODY = How()
 
@@ -65,15 +65,12 @@ class HostStat:
         opened = []
         for task in [None] if vm is None else vcpus:
             leader = leaders.get((event.group, task))
-            attr = EventAttr(
+            attr = attr_of(
+                event,
                 SELECTORS[HARDWARE[event.source]],
-                exclude_user=event.exclude_user,
-                exclude_kernel=event.exclude_kernel,
-                exclude_hv=event.exclude_hv,
+                leader is None,
                 exclude_host=exclude_host,
                 exclude_guest=exclude_guest,
-                pinned=event.pinned and leader is None,
-                exclusive=event.exclusive and leader is None,
             )
             try:
                 opened.append(host.core.open(attr, task, leader))

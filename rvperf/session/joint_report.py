@@ -120,7 +120,7 @@ class Account:
         causes = Counter(name_of_cause(one.cause) for one in exits)
         return GuestFigures(
             name=self.joint.names[machine.vcpu],
-            hart=[one.host for one in self.joint.board.harts].index(machine.host),
+            hart=self.joint.board.hosts.index(machine.host),
             vm_exits=len(exits),
             vm_exits_by_cause=dict(sorted(causes.items())),
             pmu_exits=sum(is_of_pmu(one.cause, one.key) for one in exits),

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from isa.record import Record
 from rvperf.events import Row
+from rvperf.machine.pmu import SELECTORS
 from rvperf.session import HARDWARE, Workload
 from rvperf.session.host_stat import counts_none_of
 from rvperf.session.virtual import Place, VirtualMachine, VmOptions
 from rvperf.stack.event_list import ListingGuest, opened
-from rvperf.stack.kernel.driven_perf import SELECTORS
 
 NOTHING = Workload(("list",), None, (), {}, engine="reference")
 """What a VM runs in which perf list is all there is: no instruction of a program's."""

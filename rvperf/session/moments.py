@@ -85,7 +85,7 @@ class Moments:
     def _vcpu_listener(self, one, number: int) -> Callable:
         def hear(what: str, vcpu, about) -> None:
             if what == "migrate":
-                about = next(n for n, each in enumerate(self.board.harts) if each.host is about)
+                about = self.board.hosts.index(about)
             elif what in ("save", "restore"):
                 self._bin(one.hart.cycles)[3 if what == "save" else 4] += 1
             rest = () if about is None else (about,)

@@ -10,7 +10,6 @@ from rvperf.session import FAILED, SessionError
 from rvperf.stack.hypervisor.scheduling import Move, Stop
 from rvperf.stack.sbi import bits
 
-FOR_EVER = 1 << 63
 OF_IMAGES = ("snapshot", "restore", "counters")
 """What only counters that are passed through have."""
 
@@ -172,7 +171,7 @@ class Direction:
 
         def act(host) -> None:
             about = do(host, vcpu, one) or ""
-            number = [each.host for each in self.harts].index(host)
+            number = self.joint.board.hosts.index(host)
             self.happened.append(
                 Happening(host.hart.cycles, self.joint.names[vcpu], one.what, number, about)
             )

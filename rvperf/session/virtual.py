@@ -10,6 +10,7 @@ from isa.record import Record
 from rvperf.events import Event
 from rvperf.machine.csrs import QUIRKS as HARTS
 from rvperf.machine.hart import VS, VU
+from rvperf.machine.pmu import SELECTORS
 from rvperf.machine.ram import Window
 from rvperf.results import Count, KvmStatResult, StatResult, VmExitRow
 from rvperf.session import (
@@ -32,7 +33,7 @@ from rvperf.stack.hypervisor.vcpu import VSTIMECMP, Exit
 from rvperf.stack.hypervisor.vpmu import Vpmu
 from rvperf.stack.hypervisor.vpmu.designs import DESIGNS
 from rvperf.stack.kernel import Kernel, kallsyms
-from rvperf.stack.kernel.driven_perf import SELECTORS, DrivenPerf
+from rvperf.stack.kernel.driven_perf import DrivenPerf
 from rvperf.stack.kernel.perf_tool import PerfTool
 from rvperf.stack.kernel.samples import Details, Sampling
 from rvperf.stack.pmu_drivers.delegation import DelegationDriver

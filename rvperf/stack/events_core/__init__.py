@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from errno import EINVAL
 
 from .context import FLEXIBLE, KINDS, PINNED, Context, kind_of
-from .event import EventAttr, PerfEvent, Reading, Status
+from .event import EventAttr, PerfEvent, Reading, Status, attr_of
 from .period import (
     ALLOWED_NS,
     AVERAGED,
@@ -24,7 +24,7 @@ from .period import (
     scaled,
 )
 
-__all__ = ["EventAttr", "EventsCore", "PerfEvent", "Reading", "Status", "scaled"]
+__all__ = ["EventAttr", "EventsCore", "PerfEvent", "Reading", "Status", "attr_of", "scaled"]
 
 
 class EventsCore:

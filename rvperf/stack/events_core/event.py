@@ -52,6 +52,21 @@ class EventAttr(Record):
     enable_on_exec: bool = False
 
 
+def attr_of(event, selector: int, leads: bool, **more) -> EventAttr:
+    """What an event of the command line (rvperf.events.Event) asks for; `more` is of EventAttr, and
+    goes before. Only who `leads` a group can be pinned or exclusive."""
+    asked = {
+        "exclude_user": event.exclude_user,
+        "exclude_kernel": event.exclude_kernel,
+        "exclude_hv": event.exclude_hv,
+        "exclude_host": event.exclude_host,
+        "exclude_guest": event.exclude_guest,
+        "pinned": event.pinned and leads,
+        "exclusive": event.exclusive and leads,
+    }
+    return EventAttr(selector, **asked | more)
+
+
 class Reading(Record):
     """What read(2) gives of one event: its count with those of its clones, and for how many ns of
     its task it was enabled and had a counter. All of a group are read at one moment."""

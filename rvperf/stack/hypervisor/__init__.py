@@ -34,12 +34,11 @@ from .vm import Vm
 
 __all__ = ["Hypervisor", "Vcpu", "Vm"]
 
-(SSTATUS, STVEC, SSCRATCH, SEPC, SCAUSE, STVAL, SIE, STIMECMP, SCOUNTEREN, SENVCFG) = (
+(SSTATUS, STVEC, SEPC, SCAUSE, STVAL, SIE, STIMECMP, SCOUNTEREN, SENVCFG) = (
     CSR_NUMBERS[name]
     for name in (
         "sstatus",
         "stvec",
-        "sscratch",
         "sepc",
         "scause",
         "stval",

@@ -9,15 +9,14 @@ from collections.abc import Iterable
 from functools import partial
 
 from isa.record import Record
-from rvperf.machine.pmu import EVENTS
-from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
+from rvperf.machine.pmu import SELECTORS
+from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent, attr_of
 from rvperf.stack.hypervisor import Hypervisor, Vcpu, costs
 from rvperf.stack.hypervisor.vcpu import in_guests_kernel
 from rvperf.stack.kernel.kallsyms import KernelSymbols
 from rvperf.stack.kernel.samples import CONTEXT_KERNEL, Sample, Sampling
 from rvperf.stack.kernel.tasks import FIRST_PID
 
-SELECTORS = {source: selector for selector, source in EVENTS.items()}
 VMM, VCPU = "lkvm", "kvm-vcpu-{}"  # what kvmtool calls itself and its threads
 IDLE = "swapper"
 
@@ -192,18 +191,15 @@ class HostPerf:
 
     @staticmethod
     def _attr(one: Wanted, leads: bool) -> EventAttr:
-        spec, asked = one.sampling, one.sampling.event
-        return EventAttr(
+        spec = one.sampling
+        return attr_of(
+            spec.event,
             SELECTORS[spec.source],
+            leads,
             sample_period=0 if spec.freq else spec.period,
             sample_freq=spec.freq,
-            exclude_user=asked.exclude_user,
-            exclude_kernel=asked.exclude_kernel,
-            exclude_hv=asked.exclude_hv,
             exclude_host=one.exclude_host,
             exclude_guest=one.exclude_guest,
-            pinned=asked.pinned and leads,
-            exclusive=asked.exclusive and leads,
         )
 
     def _sampled(self, place: tuple[int, int], event: PerfEvent) -> None:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 from isa.csrs import CSR_NUMBERS
 from isa.record import Record
-from rvperf.machine.pmu import EVENTS
-from rvperf.stack.events_core import EventAttr, EventsCore, PerfEvent
+from rvperf.machine.pmu import SELECTORS
+from rvperf.stack.events_core import EventsCore, PerfEvent, attr_of
 from rvperf.stack.events_core.event import Status
 
 from . import costs, kallsyms
@@ -22,7 +22,6 @@ from .samples import Details, Sampling
 SSTATUS, SEPC, SCAUSE = (CSR_NUMBERS[name] for name in ("sstatus", "sepc", "scause"))
 SIE = 1 << 1
 TIMER, OVERFLOW = 1 << 63 | 5, 1 << 63 | 13
-SELECTORS = {source: selector for selector, source in EVENTS.items()}
 
 
 class Counted(Record):
@@ -128,17 +127,12 @@ class DrivenPerf(PerfEvents):
     def _open(self, one: Open, task, leader: PerfEvent | None) -> PerfEvent:
         spec, asked, details = one.spec, one.spec.event, self.details
         alone = leader is None
-        attr = EventAttr(
+        attr = attr_of(
+            asked,
             SELECTORS[spec.source],
+            alone,
             sample_period=0 if spec.freq else spec.period,
             sample_freq=spec.freq,
-            exclude_user=asked.exclude_user,
-            exclude_kernel=asked.exclude_kernel,
-            exclude_hv=asked.exclude_hv,
-            exclude_host=asked.exclude_host,
-            exclude_guest=asked.exclude_guest,
-            pinned=asked.pinned and alone,
-            exclusive=asked.exclusive and alone,
             inherit=details.inherit and spec.leader is None,
             disabled=alone,
             enable_on_exec=alone and not details.enable_at and not details.all_tasks,
